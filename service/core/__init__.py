@@ -1,0 +1,1 @@
+"""Our vocabulary. Standard library only; imports nothing of ours."""

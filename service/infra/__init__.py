@@ -1,0 +1,1 @@
+"""Tools that touch the world and know no business."""

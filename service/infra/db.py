@@ -1,0 +1,183 @@
+"""PostgreSQL: one engine for plain work, one raw pool for the hot writes, and the only door to a transaction.
+
+Row-level security is the second wall around a manager's book. A transaction therefore names whose books it opens:
+`Books.ALL` for roles that read everything, a user id for a manager, `Books.NONE` (sees no row of a book) by default.
+The login of the worker has a policy of its own and needs no books.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import Enum
+from typing import Any, Protocol
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import URL, BigInteger, DateTime, MetaData, Numeric, make_url, text
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.sql import ClauseElement
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+WON = BigInteger  # a whole number of won
+PRICE = Numeric(20, 4)  # won with up to four decimals: mid-point prices and averages
+QUANTITY = BigInteger  # shares
+MOMENT = DateTime(timezone=True)
+
+SESSION_SETTINGS = {
+    "timezone": "UTC",
+    "jit": "off",  # compiling a plan costs more than any statement here runs
+    "statement_timeout": "30000",
+    "lock_timeout": "10000",
+    "idle_in_transaction_session_timeout": "60000",
+}
+
+
+class Books(Enum):
+    NONE = ""
+    ALL = "*"
+
+
+Whose = Books | UUID
+
+
+class Transaction(Protocol):
+    """What verbs are given: `async with transaction(books=…) as connection`. Commits at the end, or raises."""
+
+    def __call__(self, *, books: Whose = Books.NONE) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+
+class HotTransaction(Protocol):
+    """The same on the raw driver, for statements compiled once."""
+
+    def __call__(self, *, books: Whose = Books.NONE) -> AbstractAsyncContextManager[asyncpg.Connection]: ...
+
+
+def _books_text(books: Whose) -> str:
+    return str(books) if isinstance(books, UUID) else books.value
+
+
+def async_url(url: str) -> URL:
+    """The SQLAlchemy URL for a `postgresql://` one, whatever driver it names."""
+    return make_url(url).set(drivername="postgresql+asyncpg")
+
+
+def driver_dsn(url: str) -> str:
+    """The same as asyncpg itself reads it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+class Database:
+    """The connections of one process. `open()` before use, `close()` at the end."""
+
+    def __init__(self, url: str, *, application: str, pool_size: int = 10, hot_pool_size: int = 10) -> None:
+        self._dsn = driver_dsn(url)
+        self._settings = {**SESSION_SETTINGS, "application_name": application}
+        self._hot_pool_size = hot_pool_size
+        self._hot: asyncpg.Pool | None = None
+        self.engine: AsyncEngine = create_async_engine(
+            async_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            pool_pre_ping=False,
+            connect_args={"server_settings": self._settings, "timeout": 5},
+        )
+
+    async def open(self) -> None:
+        """Open the raw pool. Raises OSError or asyncpg.PostgresError when the database cannot be reached."""
+        self._hot = await asyncpg.create_pool(
+            self._dsn,
+            min_size=1,
+            max_size=self._hot_pool_size,
+            server_settings=self._settings,
+            timeout=5,
+            reset=_no_reset,
+        )
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        if self._hot is not None:
+            self._hot.terminate()
+            self._hot = None
+
+    @asynccontextmanager
+    async def transaction(self, *, books: Whose = Books.NONE) -> AsyncIterator[AsyncConnection]:
+        async with self.engine.begin() as connection:
+            if books is not Books.NONE:
+                await connection.execute(SET_BOOKS, {"books": _books_text(books)})
+            yield connection
+
+    @asynccontextmanager
+    async def hot(self, *, books: Whose = Books.NONE) -> AsyncIterator[asyncpg.Connection]:
+        """A transaction on the raw driver. BEGIN and the books travel in one message: a round trip is a tenth of a
+        hot write."""
+        async with self.raw() as connection:
+            await connection.execute(_begin_with(books))
+            try:
+                yield connection
+            except BaseException:
+                await _rollback(connection)
+                raise
+            await connection.execute("COMMIT")
+
+    @asynccontextmanager
+    async def raw(self) -> AsyncIterator[asyncpg.Connection]:
+        """A raw connection in autocommit: one statement, one transaction."""
+        if self._hot is None:
+            raise RuntimeError("Database.open() was not called")
+        async with self._hot.acquire(timeout=5) as connection:
+            yield connection
+
+    async def connect_alone(self) -> asyncpg.Connection:
+        """A connection outside every pool, for LISTEN and for leases. The caller closes it."""
+        return await asyncpg.connect(self._dsn, server_settings=self._settings, timeout=5)
+
+
+SET_BOOKS = text("select set_config('ilim.user', :books, true)")
+
+
+def _begin_with(books: Whose) -> str:
+    # The text is a UUID's own rendering or one of two constants, never a caller's words.
+    return "BEGIN" if books is Books.NONE else "BEGIN; SET LOCAL ilim.user = '" + _books_text(books) + "'"
+
+
+async def _no_reset(_connection: asyncpg.Connection) -> None:
+    """Nothing on the hot pool outlives its transaction, so the driver's reset (a round trip) is left out."""
+
+
+async def _rollback(connection: asyncpg.Connection) -> None:
+    if not connection.is_closed():
+        try:
+            await connection.execute("ROLLBACK")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            connection.terminate()  # the pool replaces it; the server rolls back what it held
+
+
+class HotStatement:
+    """A Core statement compiled once for the raw driver; call it with values by bind name."""
+
+    def __init__(self, statement: ClauseElement) -> None:
+        compiled = statement.compile(dialect=asyncpg_dialect.dialect())  # type: ignore[no-untyped-call]
+        self.sql = str(compiled)
+        self.names: tuple[str, ...] = tuple(compiled.positiontup or ())
+        self._fixed: dict[str, Any] = {
+            name: value for name, value in compiled.params.items() if value is not None or name not in self.names
+        }
+
+    def arguments(self, values: dict[str, Any]) -> list[Any]:
+        return [values[name] if name in values else self._fixed.get(name) for name in self.names]
+
+    async def row(self, connection: asyncpg.Connection, **values: Any) -> asyncpg.Record | None:
+        return await connection.fetchrow(self.sql, *self.arguments(values))
+
+    async def rows(self, connection: asyncpg.Connection, **values: Any) -> list[asyncpg.Record]:
+        return list(await connection.fetch(self.sql, *self.arguments(values)))
