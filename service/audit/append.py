@@ -1,0 +1,89 @@
+"""Append to the ledger, in the transaction of the effect: if the entry cannot be written, nothing happens (P28)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Insert, bindparam, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.audit.canonical import encode
+from service.audit.tables import record as record_table
+from service.core.ids import uuid7
+from service.core.principal import Principal
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One ledger entry ready to be written. `seq` counts gap-free per subject (only an order has a counter)."""
+
+    record_id: UUID
+    kind: str
+    subject_kind: str
+    subject_id: str
+    subject_seq: int
+    body: bytes
+
+    def values(self, prefix: str = "") -> dict[str, Any]:
+        return {
+            f"{prefix}record_id": self.record_id,
+            f"{prefix}kind": self.kind,
+            f"{prefix}subject_kind": self.subject_kind,
+            f"{prefix}subject_id": self.subject_id,
+            f"{prefix}subject_seq": self.subject_seq,
+            f"{prefix}body": self.body,
+        }
+
+
+def entry(
+    *,
+    kind: str,
+    subject: tuple[str, UUID | str],
+    body: Mapping[str, Any],
+    seq: int | None = None,
+    principal: Principal | None = None,
+    request_id: str | None = None,
+    at: datetime | None = None,
+) -> Entry:
+    """Build an entry. Without `seq` the subject has no counter, so the entry is its own subject (sequence 1) and
+    names what it is about: a shared subject would make strangers wait for each other."""
+    record_id = uuid7()
+    document = {
+        "v": VERSION,
+        "kind": kind,
+        "about": [subject[0], str(subject[1])],
+        "actor": None if principal is None else str(principal.user_id),
+        "request_id": request_id,
+        "at": at,
+        "data": dict(body),
+    }
+    own = seq is None
+    return Entry(
+        record_id=record_id,
+        kind=kind,
+        subject_kind="entry" if own else subject[0],
+        subject_id=str(record_id) if own else str(subject[1]),
+        subject_seq=seq or 1,
+        body=encode(document),
+    )
+
+
+async def record(connection: AsyncConnection, **what: Any) -> None:
+    """Append one entry (arguments of `entry`)."""
+    await write(connection, [entry(**what)])
+
+
+async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
+    """Append entries in their order."""
+    if entries:
+        await connection.execute(insert(record_table), [one.values() for one in entries])
+
+
+def insert_part(prefix: str = "audit_") -> Insert:
+    """The insert as a part of a hot statement, with bind names `{prefix}record_id` and so on."""
+    columns = ("record_id", "kind", "subject_kind", "subject_id", "subject_seq", "body")
+    return insert(record_table).values({name: bindparam(f"{prefix}{name}") for name in columns})

@@ -1,0 +1,90 @@
+"""Raw messages, kept whole and encrypted: the evidence behind every state and the source of a rebuild (P19, P30).
+
+A message of the stream is known by (comId, date, seq); a resend of the same is the same message. What has no sequence is
+known by its hash. Masking is for the ways out; this table keeps the bytes as they came.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.audit.tables import raw_message
+from service.core.ids import uuid7
+
+NONCE_BYTES = 12
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A message to keep. `source` is stream, inquiry or answer."""
+
+    source: str
+    body: bytes
+    business_at: datetime
+    com_id: str | None = None
+    seq_date: date | None = None
+    seq: int | None = None
+
+
+class Vault:
+    """Seals and opens raw messages with the data key (32 bytes)."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def seal(self, body: bytes, row_id: UUID) -> bytes:
+        """The row's id is bound to the ciphertext, so that two rows cannot be swapped unseen."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, body, row_id.bytes)
+
+    def open(self, sealed: bytes, row_id: UUID) -> bytes:
+        return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], row_id.bytes)
+
+    async def keep(self, connection: AsyncConnection, messages: Sequence[Raw]) -> list[UUID]:
+        """Store messages; returns the ids of those that were new, in order."""
+        rows = [self._row(one) for one in messages]
+        if not rows:
+            return []
+        statement = insert(raw_message).values(rows).on_conflict_do_nothing().returning(raw_message.c.id)
+        stored = set((await connection.execute(statement)).scalars())
+        return [row["id"] for row in rows if row["id"] in stored]
+
+    async def read(self, connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        """The bytes of stored messages, by id."""
+        table = raw_message.c
+        rows = await connection.execute(select(table.id, table.sealed).where(table.id.in_(ids)))
+        return {row.id: self.open(row.sealed, row.id) for row in rows}
+
+    def _row(self, message: Raw) -> dict[str, object]:
+        row_id = uuid7()
+        return {
+            "id": row_id,
+            "source": message.source,
+            "com_id": message.com_id,
+            "seq_date": message.seq_date,
+            "seq": message.seq,
+            "sealed": self.seal(message.body, row_id),
+            "digest": hashlib.sha256(message.body).digest(),
+            "business_at": message.business_at,
+        }
+
+
+async def missing_ranges(connection: AsyncConnection, com_id: str, day: date) -> list[tuple[int, int]]:
+    """Ranges of sequence numbers of a day we do not hold; the last one ends at 0, "to the newest"."""
+    table = raw_message.c
+    mine = (table.source == "stream") & (table.com_id == com_id) & (table.seq_date == day)
+    previous = func.lag(table.seq, 1, 0).over(order_by=table.seq)
+    held = select(table.seq, previous.label("previous")).where(mine, table.seq.is_not(None)).subquery()
+    gaps = await connection.execute(
+        select(held.c.previous, held.c.seq).where(held.c.seq > held.c.previous + 1).order_by(held.c.seq)
+    )
+    newest = (await connection.execute(select(func.max(table.seq)).where(mine))).scalar() or 0
+    return [(row.previous + 1, row.seq - 1) for row in gaps] + [(newest + 1, 0)]

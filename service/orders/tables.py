@@ -1,0 +1,159 @@
+"""Tables of orders. The constraints say what must never be false, whoever writes."""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+
+from service.infra.db import MOMENT, PRICE, QUANTITY, WON, metadata
+
+STATUSES = (
+    "pending_approval",
+    "pending_new",
+    "new",
+    "partially_filled",
+    "filled",
+    "pending_replace",
+    "pending_cancel",
+    "canceled",
+    "rejected",
+    "expired",
+    "done_for_day",
+    "suspended",
+    "stopped",
+    "calculated",
+)
+REQUEST_STATES = ("queued", "sending", "sent", "acknowledged", "refused", "unknown")
+IN_FLIGHT = ("queued", "sending", "sent", "unknown")
+OUTCOMES = ("accepted", "refused", "not_sent", "unknown")
+
+
+def one_of(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("business_date", Date, nullable=False),
+    Column("account_id", Uuid, ForeignKey("account.id"), nullable=False),
+    Column("broker", Text, nullable=False, comment="company code"),
+    Column("mandate_id", Uuid, ForeignKey("mandate.id")),
+    Column("manager_id", Uuid, ForeignKey("app_user.id"), comment="none for orders that are not ours"),
+    Column("isin", Text, nullable=False),
+    Column("short_code", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("order_type", Text, nullable=False),
+    Column("time_in_force", Text, nullable=False),
+    Column("session", Text, nullable=False),
+    Column("quantity", QUANTITY, nullable=False, comment="ordered now, after accepted amendments"),
+    Column("price", PRICE, comment="limit price now; none for market orders"),
+    Column("limit_price", PRICE, nullable=False, comment="worst case price a reservation is made at"),
+    Column("status", Text, nullable=False),
+    Column("filled_quantity", QUANTITY, nullable=False, server_default="0", comment="sum of recorded fills"),
+    Column("filled_amount", PRICE, nullable=False, server_default="0"),
+    Column("reported_quantity", QUANTITY, nullable=False, server_default="0", comment="highest CumQty evidence shows"),
+    Column("remaining_quantity", QUANTITY, nullable=False),
+    Column("closed", Boolean, nullable=False, server_default=text("false"), comment="nothing of it can trade any more"),
+    Column("reserved_cash", WON, nullable=False, server_default="0"),
+    Column("reserved_quantity", QUANTITY, nullable=False, server_default="0"),
+    Column("broker_order_number", Text),
+    Column("client_order_id", Text),
+    Column("rationale", Text),
+    Column("session_ends", MOMENT, nullable=False, comment="business time at which a remainder dies"),
+    Column("audit_seq", Integer, nullable=False, comment="ledger entries about this order so far"),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at", MOMENT, nullable=False, comment="business time"),
+    Column("updated_at", MOMENT, nullable=False, comment="business time"),
+    Column("recorded_at", MOMENT, nullable=False, server_default=func.clock_timestamp()),
+    CheckConstraint(one_of("status", STATUSES), name="status"),
+    CheckConstraint("side IN ('buy', 'sell')", name="side"),
+    CheckConstraint("order_type IN ('limit', 'market')", name="order_type"),
+    CheckConstraint("(order_type = 'limit') = (price IS NOT NULL)", name="only_limits_have_a_price"),
+    CheckConstraint("time_in_force IN ('day', 'ioc', 'fok')", name="time_in_force"),
+    CheckConstraint("session IN ('pre_close', 'regular', 'post_close', 'after_market')", name="session"),
+    CheckConstraint("quantity > 0 AND (price IS NULL OR price > 0)", name="positive"),
+    CheckConstraint("filled_quantity >= 0 AND filled_quantity <= quantity", name="executed_within_ordered"),
+    CheckConstraint("remaining_quantity >= 0 AND remaining_quantity <= quantity", name="remaining_within_ordered"),
+    CheckConstraint("reserved_cash >= 0 AND reserved_quantity >= 0", name="reservations_not_negative"),
+    CheckConstraint(
+        "NOT closed OR (remaining_quantity = 0 AND reserved_cash = 0 AND reserved_quantity = 0)", name="closed_holds_nothing"
+    ),
+    UniqueConstraint("manager_id", "client_order_id"),
+    Index("ix_orders_account_day", "account_id", "business_date"),
+    Index("ix_orders_manager_created", "manager_id", "id"),
+    Index("ix_orders_open", "account_id", postgresql_where=text("NOT closed")),
+    Index("ix_orders_broker_number", "broker", "account_id", "business_date", "broker_order_number"),
+)
+
+order_request = Table(
+    "order_request",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("number", Integer, nullable=False, comment="1, 2, 3 … within the order"),
+    Column("cl_ord_id", Text, nullable=False, unique=True),
+    Column("orig_cl_ord_id", Text, comment="set when it is claimed: the last request not refused"),
+    Column("quantity", QUANTITY, nullable=False, comment="FIX total this request asks for"),
+    Column("price", PRICE),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("user_id", Uuid, ForeignKey("app_user.id")),
+    Column("send_by", MOMENT, nullable=False, comment="business time"),
+    Column("queued_at", MOMENT, nullable=False, comment="business time"),
+    Column("sent_at", MOMENT, comment="business time"),
+    Column("answered_at", MOMENT, comment="business time"),
+    CheckConstraint("kind IN ('new', 'amendment', 'cancellation')", name="kind"),
+    CheckConstraint(one_of("state", REQUEST_STATES), name="state"),
+    CheckConstraint("length(cl_ord_id) BETWEEN 1 AND 20", name="cl_ord_id_fits"),
+    CheckConstraint("quantity > 0", name="positive"),
+    UniqueConstraint("order_id", "number"),
+    Index("uq_order_request_one_new", "order_id", unique=True, postgresql_where=text("kind = 'new'")),
+    Index(
+        "uq_order_request_in_flight",
+        "order_id",
+        "kind",
+        unique=True,
+        postgresql_where=text("kind <> 'new' AND state IN ('queued', 'sending', 'sent', 'unknown')"),
+    ),
+    Index("ix_order_request_queue", "queued_at", postgresql_where=text("state = 'queued'")),
+    Index("ix_order_request_unknown", "order_id", postgresql_where=text("state IN ('sending', 'unknown')")),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("request_id", Uuid, ForeignKey("order_request.id"), primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("sender", Text, nullable=False),
+    Column("epoch", QUANTITY, nullable=False),
+    Column("claimed_at", MOMENT, nullable=False, server_default=func.clock_timestamp(), comment="real time"),
+    Column("overdue_at", MOMENT, nullable=False, comment="real time after which no answer can come any more"),
+    Column("answered_at", MOMENT, comment="real time"),
+    Column("outcome", Text),
+    Column("reason", Text),
+    Column("evidence", Uuid, comment="raw answer"),
+    CheckConstraint(one_of("outcome", OUTCOMES), name="outcome"),
+    CheckConstraint("n > 0", name="counts_from_one"),
+    # At most one send per intent: only an attempt that provably wrote no byte leaves room for another.
+    Index(
+        "uq_attempt_one_send",
+        "request_id",
+        unique=True,
+        postgresql_where=text("outcome IS NULL OR outcome <> 'not_sent'"),
+    ),
+    Index("ix_attempt_unanswered", "overdue_at", postgresql_where=text("outcome IS NULL")),
+)
