@@ -16,6 +16,7 @@ from sqlalchemy import URL, BigInteger, DateTime, MetaData, Numeric, make_url, t
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
 
 metadata = MetaData(
     naming_convention={
@@ -167,6 +168,8 @@ class HotStatement:
 
     def __init__(self, statement: ClauseElement) -> None:
         compiled = statement.compile(dialect=asyncpg_dialect.dialect())  # type: ignore[no-untyped-call]
+        if not isinstance(compiled, SQLCompiler):
+            raise TypeError("only queries and writes can be hot, not DDL")
         self.sql = str(compiled)
         self.names: tuple[str, ...] = tuple(compiled.positiontup or ())
         self._fixed: dict[str, Any] = {
