@@ -1,0 +1,65 @@
+"""Tables of the tools themselves: first answers of intents, leases, runs of jobs, the cluster's epoch."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    LargeBinary,
+    Sequence,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+
+from service.infra.db import MOMENT, metadata
+
+# CACHE 1: a number is taken in the write itself, and a session that dies takes no block of them with it.
+cl_ord_id_seq = Sequence("cl_ord_id_seq", data_type=BigInteger, cache=1, metadata=metadata)
+
+idempotency_key = Table(
+    "idempotency_key",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    Column("route", Text, primary_key=True),  # method and path template: "POST /v1/orders"
+    Column("key", Text, primary_key=True),
+    Column("body_hash", LargeBinary, nullable=False),  # SHA-256 of the validated, canonical body
+    Column("status", SmallInteger, nullable=False),
+    Column("response", LargeBinary, nullable=False),
+    Column("content_type", Text, nullable=False, server_default=text("'application/json'")),
+    Column("created_at", MOMENT, nullable=False, server_default=func.now()),  # real time: keys are kept 48 hours
+    CheckConstraint("octet_length(body_hash) = 32", name="body_hash_is_sha256"),
+    Index("ix_idempotency_key_created_at", "created_at"),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Uuid, nullable=False),
+    Column("epoch", BigInteger, nullable=False),  # rises with every change of holder, never falls
+    Column("until", MOMENT, nullable=False),  # by the database's clock
+)
+
+job_run = Table(
+    "job_run",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("slot", MOMENT, primary_key=True),  # business time at which it was due, not when it ran
+    Column("holder", Uuid, nullable=False),
+    Column("started_at", MOMENT, nullable=False, server_default=func.now()),
+    Column("finished_at", MOMENT),
+    Column("outcome", Text),
+)
+
+cluster = Table(
+    "cluster",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("epoch", BigInteger, nullable=False, server_default=text("1")),  # rises when the database fails over
+    CheckConstraint("single", name="single_row"),
+)
