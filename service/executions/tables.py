@@ -1,0 +1,106 @@
+"""Tables of executions: the inbox of raw reports, what they said about an order, and the fills."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from service.infra.db import MOMENT, PRICE, QUANTITY, WON, metadata
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("raw_id", Uuid, ForeignKey("audit.raw_message.id"), primary_key=True),
+    Column("arrived", BigInteger, nullable=False, unique=True, autoincrement=False),
+    Column("com_id", Text, nullable=False),
+    Column("seq_date", Date),
+    Column("seq", BigInteger),
+    Column("state", Text, nullable=False, server_default="waiting"),
+    Column("reason", Text),
+    Column("received_at", MOMENT, nullable=False, server_default=func.clock_timestamp(), comment="real time"),
+    Column("settled_at", MOMENT, comment="real time"),
+    # unmatched: about an order we do not know; parked: unreadable; quarantined: readable and impossible
+    CheckConstraint("state IN ('waiting', 'applied', 'unmatched', 'parked', 'quarantined')", name="state"),
+    Index("ix_inbox_waiting", "arrived", postgresql_where=text("state = 'waiting'")),
+    Index("ix_inbox_troubled", "state", postgresql_where=text("state IN ('unmatched', 'parked', 'quarantined')")),
+)
+
+order_report = Table(
+    "order_report",
+    metadata,
+    Column("raw_id", Uuid, ForeignKey("audit.raw_message.id"), primary_key=True),
+    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
+    Column("seq_date", Date),
+    Column("seq", BigInteger),
+    Column("arrived", BigInteger, nullable=False),
+    Column("document", JSONB, nullable=False, comment="the report as read; a projection, the raw message is the evidence"),
+    Index("ix_order_report_order", "order_id"),
+)
+
+order_sighting = Table(
+    "order_sighting",
+    metadata,
+    Column("raw_id", Uuid, ForeignKey("audit.raw_message.id"), primary_key=True),
+    Column("row", Integer, primary_key=True, comment="index of the row in the page"),
+    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
+    Column("seen_at", MOMENT, nullable=False, comment="business time of the inquiry"),
+    Column("executed_quantity", QUANTITY, nullable=False),
+    Column("state_text", Text),
+    Column("document", JSONB, nullable=False, comment="the inquiry row as read"),
+    Index("ix_order_sighting_order", "order_id"),
+)
+
+fill = Table(
+    "fill",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
+    Column("number", Integer, nullable=False, comment="1, 2, 3 … within the order"),
+    Column("account_id", Uuid, ForeignKey("account.id"), nullable=False),
+    Column("business_date", Date, nullable=False),
+    Column("isin", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("quantity", QUANTITY, nullable=False, comment="negative for the reversal of a busted fill"),
+    Column("price", PRICE, nullable=False),
+    Column("amount", WON, nullable=False, comment="quantity times price, truncated to won; signed as quantity"),
+    Column("traded_at", MOMENT, nullable=False, comment="business time"),
+    Column("settles_on", Date, nullable=False),
+    Column("exec_id", Text, comment="as the broker wrote it: a hint, never an identity"),
+    Column("source", Text, nullable=False),
+    Column("evidence", Uuid, ForeignKey("audit.raw_message.id"), nullable=False),
+    Column("evidence_row", Integer, nullable=False, server_default="0"),
+    Column("reverses", Uuid, ForeignKey("fill.id")),
+    Column("recorded_at", MOMENT, nullable=False, server_default=func.clock_timestamp(), comment="real time"),
+    CheckConstraint("side IN ('buy', 'sell')", name="side"),
+    CheckConstraint("source IN ('stream', 'inquiry')", name="source"),
+    CheckConstraint("price > 0 AND quantity <> 0", name="something_traded"),
+    CheckConstraint("(quantity < 0) = (reverses IS NOT NULL)", name="only_reversals_are_negative"),
+    CheckConstraint("sign(amount) = sign(quantity)", name="amount_follows_quantity"),
+    UniqueConstraint("order_id", "number"),
+    UniqueConstraint("evidence", "evidence_row", "reverses", postgresql_nulls_not_distinct=True),
+    UniqueConstraint("reverses"),
+    Index("ix_fill_account_day", "account_id", "business_date"),
+)
+
+stream_state = Table(
+    "stream_state",
+    metadata,
+    Column("com_id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("changed_at", MOMENT, nullable=False, comment="real time"),
+    Column("business_at", MOMENT, nullable=False),
+    Column("disconnects", Integer, nullable=False, server_default="0"),
+    CheckConstraint("state IN ('connected', 'resending', 'live', 'lost')", name="state"),
+)

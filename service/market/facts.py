@@ -1,0 +1,38 @@
+"""The instrument as a part of another slice's hot read."""
+
+from sqlalchemy import Date, Subquery, Text, and_, bindparam, func, or_, select
+
+from service.market.tables import instrument, instrument_day
+
+
+def instrument_part() -> Subquery:
+    """The instrument named by `isin` or `symbol` with its row of `business_date`; day columns are null without one."""
+    day = instrument_day.c
+    joined = instrument.outerjoin(
+        instrument_day,
+        and_(day.isin == instrument.c.isin, day.business_date == bindparam("business_date", type_=Date)),
+    )
+    return (
+        select(
+            instrument.c.isin,
+            instrument.c.short_code,
+            instrument.c.product,
+            instrument.c.market,
+            day.base_price,
+            day.upper_limit,
+            day.lower_limit,
+            func.coalesce(day.halted, False).label("halted"),
+            func.coalesce(day.liquidation, False).label("liquidation"),
+            func.coalesce(day.trading_unit, 1).label("trading_unit"),
+            func.coalesce(day.after_market_eligible, False).label("after_market_eligible"),
+        )
+        .select_from(joined)
+        .where(
+            or_(
+                instrument.c.isin == bindparam("isin", type_=Text),
+                instrument.c.short_code == bindparam("symbol", type_=Text),
+            )
+        )
+        .limit(1)
+        .subquery("instrument_facts")
+    )
