@@ -1,0 +1,1 @@
+"""People: users, their roles, and the API keys they prove themselves with."""
