@@ -1,0 +1,68 @@
+"""Cursors: an opaque place in a list that stays where it is while rows are added.
+
+A list is ordered by a unique key and read one row beyond the page; the cursor names the last row given, so what is
+inserted meanwhile neither repeats nor hides a row.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from service.core.errors import BadRequest
+
+DEFAULT_LIMIT = 50
+LARGEST_LIMIT = 500
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Page(Generic[Item]):
+    items: tuple[Item, ...]
+    next_cursor: str | None
+
+
+def encode(*key: str) -> str:
+    """The cursor for the key of a row."""
+    return base64.urlsafe_b64encode(json.dumps(key, ensure_ascii=False).encode()).decode().rstrip("=")
+
+
+def decode(cursor: str, parts: int = 1) -> tuple[str, ...]:
+    """The key a cursor names. Raises BadRequest for anything we did not make."""
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        key = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _bad() from None
+    if not isinstance(key, list) or len(key) != parts or not all(isinstance(part, str) for part in key):
+        raise _bad()
+    if any("\x00" in part for part in key):  # no text of ours holds one, and PostgreSQL refuses it
+        raise _bad()
+    return tuple(key)
+
+
+def after_text(cursor: str | None) -> str | None:
+    return None if cursor is None else decode(cursor)[0]
+
+
+def after_uuid(cursor: str | None) -> UUID | None:
+    """The id after which the page begins. Raises BadRequest."""
+    if cursor is None:
+        return None
+    try:
+        return UUID(decode(cursor)[0])
+    except ValueError:
+        raise _bad() from None
+
+
+def cut(rows: Sequence[Item], limit: int, key: Callable[[Item], str]) -> Page[Item]:
+    """The page of rows that were read with `limit + 1`."""
+    kept = tuple(rows[:limit])
+    return Page(kept, encode(key(kept[-1])) if len(rows) > limit else None)
+
+
+def _bad() -> BadRequest:
+    return BadRequest("cursor-invalid", "The cursor is not one this service gave. Start again without it.")
