@@ -1,0 +1,52 @@
+"""Named places where a fault test may kill the process, raise, or step in. No-ops unless armed.
+
+`ILIM_FAILPOINTS="orders.dispatch.before_send=kill,…"` with `kill` or `raise`; in process `arm(name, callback)`.
+Every name stands in NAMES and in exactly one `fp("…")`; a test sees to it.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+
+NAMES: dict[str, str] = {  # name: what has just happened there
+    "jobs.claimed": "the claim row of a job's slot is committed, nothing of the job has run",
+    "jobs.done": "the job has run, its claim row does not say so yet",
+}
+
+
+class FailpointError(Exception):
+    """Raised by a place armed with `raise`."""
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _raising(name: str) -> Callable[[], None]:
+    def fail() -> None:
+        raise FailpointError(name)
+
+    return fail
+
+
+def _parsed(text: str) -> dict[str, Callable[[], None]]:
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    return {name: _kill if action == "kill" else _raising(name) for name, _, action in pairs}
+
+
+_armed: dict[str, Callable[[], None]] = _parsed(os.environ.get("ILIM_FAILPOINTS", ""))
+
+
+def fp(name: str) -> None:
+    if _armed and (action := _armed.get(name)) is not None:
+        action()
+
+
+def arm(name: str, action: Callable[[], None]) -> None:
+    """Have `action` run at that place. Raises KeyError for a name nobody knows."""
+    NAMES[name]
+    _armed[name] = action
+
+
+def disarm() -> None:
+    _armed.clear()

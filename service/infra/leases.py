@@ -1,0 +1,130 @@
+"""What only one may do is held by a lease: a row, the database's clock, and an epoch that rises with every new holder.
+
+A holder that was paused wakes up believing. So a write under a lease asks `held` in its own transaction: the row is
+locked FOR SHARE, and no successor can take it before that transaction ends.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg
+import structlog
+from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy.dialects.postgresql import INTERVAL, insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import cast, literal
+
+from service.core.clock import monotonic
+from service.infra.db import Transaction
+from service.infra.metrics import LEASE_HELD
+from service.infra.tables import lease as table
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Lease:
+    name: str
+    holder: UUID
+    epoch: int
+
+
+@dataclass
+class Held:
+    """A lease being renewed in the background. `lost` is set when it is ours no longer: stop then."""
+
+    lease: Lease
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def _from_now(seconds: float) -> ColumnElement[object]:
+    # The statement's own time, not the transaction's: a long transaction must not prolong a lease from its beginning.
+    return func.clock_timestamp() + cast(literal(f"{seconds:.3f} seconds"), INTERVAL)
+
+
+def _ours(lease: Lease) -> ColumnElement[bool]:
+    return and_(table.c.name == lease.name, table.c.holder == lease.holder, table.c.epoch == lease.epoch)
+
+
+async def acquire(connection: AsyncConnection, name: str, holder: UUID, ttl_seconds: float) -> Lease | None:
+    """Take a free or lapsed lease; None while somebody else holds it."""
+    values = {"name": name, "holder": holder, "epoch": 1, "until": _from_now(ttl_seconds)}
+    taken = insert(table).values(values)
+    taken = taken.on_conflict_do_update(
+        index_elements=[table.c.name],
+        set_={"holder": holder, "epoch": table.c.epoch + 1, "until": taken.excluded.until},
+        where=table.c.until <= func.clock_timestamp(),
+    )
+    epoch = (await connection.execute(taken.returning(table.c.epoch))).scalar_one_or_none()
+    return None if epoch is None else Lease(name, holder, epoch)
+
+
+async def renew(connection: AsyncConnection, lease: Lease, ttl_seconds: float) -> bool:
+    """Prolong it; False when somebody took it."""
+    done = await connection.execute(update(table).where(_ours(lease)).values(until=_from_now(ttl_seconds)))
+    return done.rowcount == 1
+
+
+async def release(connection: AsyncConnection, lease: Lease) -> None:
+    """Let it lapse now. The row stays, so that the epoch never falls."""
+    await connection.execute(update(table).where(_ours(lease)).values(until=func.clock_timestamp()))
+
+
+async def held(connection: AsyncConnection, lease: Lease) -> bool:
+    """For writers: whether it is ours now, and stays so until this transaction ends."""
+    wanted = select(table.c.epoch).where(_ours(lease), table.c.until > func.clock_timestamp())
+    return (await connection.execute(wanted.with_for_update(read=True))).first() is not None
+
+
+@asynccontextmanager
+async def hold(transaction: Transaction, name: str, holder: UUID, ttl_seconds: float) -> AsyncIterator[Held | None]:
+    """Hold a lease for the block, renewed at a third of its time; None when somebody else has it.
+
+    The block is not interrupted: it watches `lost`, and its writes ask `held`.
+    """
+    async with transaction() as connection:
+        lease = await acquire(connection, name, holder, ttl_seconds)
+    if lease is None:
+        yield None
+        return
+    keeper = Held(lease)
+    task = asyncio.create_task(_keep(transaction, keeper, ttl_seconds), name=f"lease-{name}")
+    LEASE_HELD.labels(name).set(1)
+    try:
+        yield keeper
+    finally:
+        LEASE_HELD.labels(name).set(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await _let_go(transaction, lease)
+
+
+async def _keep(transaction: Transaction, keeper: Held, ttl_seconds: float) -> None:
+    lapses = monotonic() + ttl_seconds
+    while monotonic() < lapses:
+        await asyncio.sleep(ttl_seconds / 3)
+        asked = monotonic()
+        try:
+            async with transaction() as connection:
+                if not await renew(connection, keeper.lease, ttl_seconds):
+                    break
+            lapses = asked + ttl_seconds
+        except (DBAPIError, asyncpg.PostgresError, OSError) as error:
+            log.warning("lease.not_renewed", lease=keeper.lease.name, reason=type(error).__name__)
+    log.warning("lease.lost", lease=keeper.lease.name, epoch=keeper.lease.epoch)
+    keeper.lost.set()
+
+
+async def _let_go(transaction: Transaction, lease: Lease) -> None:
+    try:
+        async with transaction() as connection:
+            await release(connection, lease)
+    except (DBAPIError, asyncpg.PostgresError, OSError) as error:
+        log.warning("lease.not_released", lease=lease.name, reason=type(error).__name__)  # it lapses by itself
+
+
+Work = Callable[[Held], Awaitable[str]]
