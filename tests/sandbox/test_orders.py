@@ -254,8 +254,9 @@ def test_orders_gather_in_the_opening_auction_and_trade_at_one_price(play: Any) 
     play.to("09:00")
     (fill,) = play.order(name).fills
     assert fill.quantity == 10
-    assert fill.price < 92_500
-    assert fill.price == play.world.exchange.books[ELECTRONICS, "regular"].last or fill.price > 0
+    assert fill.price < 92_500, "at the auction's price, not at the order's"
+    anchor = play.world.exchange.books[ELECTRONICS, "regular"].anchor
+    assert abs(fill.price - anchor) <= 200
 
 
 def test_market_order_in_the_closing_auction(play: Any) -> None:
@@ -338,8 +339,8 @@ def test_year_end_trades_settle_in_january_at_the_new_years_rate(begin: Callable
     play.new("star", STAR, isin, "sell", 2, price)
     settlement = account.settlements[-1]
     assert settlement.settle_date.isoformat() == "2026-01-02"
-    assert settlement.costs.transaction == settlement.amount * 50 // 100_000 or len(settlement.pieces) > 1
-    assert settlement.costs.rural > 0
+    by_fill = sum(piece.quantity * piece.price * 50 // 100_000 for piece in settlement.pieces)
+    assert settlement.costs.transaction == by_fill > 0, "the rate of 2026: in 2025 it was zero"
 
 
 @pytest.mark.parametrize("base", ["day", "order", "fill"])
