@@ -1,0 +1,43 @@
+"""Issue an API key. The token is returned once and kept nowhere. Refusals: NotFound, Conflict for an inactive user."""
+
+from datetime import datetime
+from uuid import UUID
+
+from service.audit.append import record
+from service.core.clock import real_now
+from service.core.errors import Conflict, NotFound
+from service.core.ids import uuid7
+from service.core.principal import Principal
+from service.core.secret import Secret
+from service.infra.db import Transaction
+from service.people import rules, store
+from service.people.model import ApiKey
+
+
+async def issue_key(
+    *,
+    transaction: Transaction,
+    pepper: bytes,
+    user_id: UUID,
+    expires_at: datetime | None = None,
+    principal: Principal | None = None,
+    request_id: str | None = None,
+) -> tuple[ApiKey, Secret]:
+    prefix, token = rules.new_token()
+    key = ApiKey(uuid7(), user_id, prefix, real_now(), expires_at, None)
+    async with transaction() as connection:
+        user = await store.find_user(connection, user_id)
+        if user is None:
+            raise NotFound("not-found", "There is no such user.")
+        if not user.active:
+            raise Conflict("conflict", "The user is not active.")
+        await store.add_key(connection, key, rules.digest(token.reveal(), pepper))
+        await record(
+            connection,
+            kind="api_key.issued",
+            subject=("api_key", key.id),
+            body={"user_id": user_id, "prefix": prefix, "expires_at": expires_at},
+            principal=principal,
+            request_id=request_id,
+        )
+    return key, token

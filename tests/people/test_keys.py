@@ -1,0 +1,133 @@
+"""API keys: what is stored, who is let in, and that what was taken away holds on the next call."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from service.audit.tables import record as ledger
+from service.core.clock import real_now
+from service.core.errors import Conflict, Invalid, NotFound, Unauthenticated
+from service.core.ids import uuid7
+from service.core.principal import Principal, Role
+from service.infra.db import Database, HotStatement
+from service.people import rules, store
+from service.people.authenticate import authenticate
+from service.people.change_user import change_user
+from service.people.create_user import create_user
+from service.people.issue_key import issue_key
+from service.people.model import User
+from service.people.revoke_key import revoke_key
+from service.people.tables import api_key
+
+PEPPER = rules.pepper_from(b"k" * 32)
+
+
+@pytest.fixture
+async def user(database: Database) -> User:
+    return await create_user(transaction=database.transaction, name="kim", roles=[Role.MANAGER])
+
+
+async def entering(database: Database, token: str, pepper: bytes = PEPPER) -> Principal:
+    return await authenticate(transaction=database.transaction, pepper=pepper, token=token)
+
+
+async def test_a_key_says_who_calls(database: Database, user: User) -> None:
+    key, token = await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=user.id)
+    assert await entering(database, token.reveal()) == Principal(user.id, "kim", frozenset({Role.MANAGER}), key.id)
+
+
+async def test_p32_the_database_holds_nothing_that_opens_a_door(database: Database, user: User) -> None:
+    key, token = await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=user.id)
+    secret = token.reveal().split("_", 2)[2]
+    async with database.transaction() as connection:
+        row = (await connection.execute(select(api_key))).one()
+        entries = (await connection.execute(select(ledger.c.body))).scalars().all()
+    assert secret.encode() not in row.digest
+    assert secret not in str(row)
+    assert all(secret.encode() not in body for body in entries)
+    with pytest.raises(Unauthenticated):
+        await entering(database, token.reveal(), pepper=rules.pepper_from(b"x" * 32))
+    assert key.prefix in token.reveal()
+    assert secret not in str(token)
+
+
+async def test_a_revoked_key_is_refused_on_the_next_call(database: Database, user: User) -> None:
+    key, token = await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=user.id)
+    first = await revoke_key(transaction=database.transaction, key_id=key.id)
+    with pytest.raises(Unauthenticated):
+        await entering(database, token.reveal())
+    again = await revoke_key(transaction=database.transaction, key_id=key.id)
+    assert again.revoked_at == first.revoked_at is not None
+
+
+async def test_a_role_taken_away_holds_on_the_next_call(database: Database, user: User) -> None:
+    _, token = await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=user.id)
+    await change_user(transaction=database.transaction, user_id=user.id, roles=[Role.COMPLIANCE])
+    assert (await entering(database, token.reveal())).roles == {Role.COMPLIANCE}
+    await change_user(transaction=database.transaction, user_id=user.id, active=False)
+    with pytest.raises(Unauthenticated):
+        await entering(database, token.reveal())
+    with pytest.raises(Conflict):
+        await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=user.id)
+
+
+@pytest.mark.parametrize(("age", "enters"), [(timedelta(seconds=-1), False), (timedelta(minutes=5), True)])
+async def test_an_expired_key_is_refused(database: Database, user: User, age: timedelta, enters: bool) -> None:
+    expires = real_now() + age
+    _, token = await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=user.id, expires_at=expires)
+    if enters:
+        assert (await entering(database, token.reveal())).user_id == user.id
+    else:
+        with pytest.raises(Unauthenticated):
+            await entering(database, token.reveal())
+
+
+async def test_every_wrong_token_gets_the_same_answer(database: Database, user: User) -> None:
+    _, token = await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=user.id)
+    good = token.reveal()
+    wrong = [good[:-1], good + "A", good.upper(), good.replace("ilim_", "mili_"), "ilim__", "", "ilim_a_b", "한글_키_값", "\x00"]
+    answers = set()
+    for text in wrong:
+        with pytest.raises(Unauthenticated) as refusal:
+            await entering(database, text)
+        answers.add((refusal.value.slug, refusal.value.detail))
+    assert len(answers) == 1
+
+
+async def test_the_hot_path_reads_the_same_record(database: Database, user: User) -> None:
+    _, token = await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=user.id)
+    prefix = rules.prefix_of(token.reveal())
+    async with database.raw() as connection:
+        row = await HotStatement(store.AUTHENTICATE).row(connection, key_prefix=prefix)
+    assert row is not None
+    found = rules.principal_of(store.key_record(row), token.reveal(), PEPPER, datetime.now(UTC))
+    assert found is not None
+    assert found.user_id == user.id
+
+
+async def test_refusals_of_users(database: Database, user: User) -> None:
+    with pytest.raises(Conflict):
+        await create_user(transaction=database.transaction, name="kim", roles=[Role.APPROVER])
+    with pytest.raises(Invalid) as refusal:
+        await create_user(transaction=database.transaction, name=" ", roles=[])
+    assert [violation.field for violation in refusal.value.violations] == ["name", "roles"]
+    with pytest.raises(NotFound):
+        await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=uuid7())
+    with pytest.raises(NotFound):
+        await revoke_key(transaction=database.transaction, key_id=uuid7())
+
+
+async def test_an_administrator_cannot_lock_everybody_out(database: Database) -> None:
+    admin = await create_user(transaction=database.transaction, name="root", roles=[Role.ADMINISTRATOR])
+    principal = Principal(admin.id, admin.name, admin.roles)
+    with pytest.raises(Conflict):
+        await change_user(transaction=database.transaction, user_id=admin.id, active=False, principal=principal)
+
+
+def test_a_token_has_256_bits_and_its_prefix_parses() -> None:
+    tokens = {rules.new_token() for _ in range(200)}
+    assert len({prefix for prefix, _ in tokens}) == 200
+    for prefix, token in tokens:
+        assert rules.prefix_of(token.reveal()) == prefix
+        assert len(token.reveal().split("_", 2)[2]) == 43  # 32 bytes, base64url without padding
