@@ -8,7 +8,9 @@ from sqlalchemy import Executable, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts import parts
+from service.accounts.store import cash_of, holding_of
 from service.accounts.tables import cash
+from service.core.errors import Invalid, Violation
 
 
 class PositionMismatch(Exception):
@@ -56,3 +58,20 @@ async def move(connection: AsyncConnection, one: Movement) -> bool:
 async def _expect_row(connection: AsyncConnection, statement: Executable, values: dict[str, object]) -> None:
     if (await connection.execute(statement, values)).first() is None:
         raise PositionMismatch("the account's counters do not allow this movement")
+
+
+async def ensure_free(connection: AsyncConnection, *, account_id: UUID, isin: str, cash: int, shares: int) -> None:
+    """Lock the account's counters and make sure that so much more can be held back. Raises Invalid."""
+    if cash > 0:
+        row = await cash_of(connection, account_id, lock=True)
+        if row is None or row.orderable < cash:
+            raise _short("insufficient-cash", "price", row.orderable if row else 0, cash)
+    if shares > 0:
+        held = await holding_of(connection, account_id, isin, lock=True)
+        if held is None or held.sellable < shares:
+            raise _short("insufficient-holding", "quantity", held.sellable if held else 0, shares)
+
+
+def _short(code: str, field: str, free: int, wanted: int) -> Invalid:
+    message = "More than is free in this account."
+    return Invalid(code, message, violations=(Violation(code, field, message, str(free), str(wanted)),))

@@ -93,8 +93,9 @@ async def update_account(connection: AsyncConnection, account: Account) -> None:
 # --- balances ---------------------------------------------------------------------------------------------------------
 
 
-async def cash_of(connection: AsyncConnection, account_id: UUID) -> Cash | None:
-    row = (await connection.execute(select(cash_table).where(cash_table.c.account_id == account_id))).one_or_none()
+async def cash_of(connection: AsyncConnection, account_id: UUID, *, lock: bool = False) -> Cash | None:
+    wanted = select(cash_table).where(cash_table.c.account_id == account_id)
+    row = (await connection.execute(wanted.with_for_update() if lock else wanted)).one_or_none()
     return None if row is None else Cash(**row._asdict())
 
 
@@ -104,10 +105,10 @@ async def holdings_of(connection: AsyncConnection, account_id: UUID) -> list[Hol
     return [Holding(**row._asdict()) for row in rows]
 
 
-async def holding_of(connection: AsyncConnection, account_id: UUID, isin: str) -> Holding | None:
+async def holding_of(connection: AsyncConnection, account_id: UUID, isin: str, *, lock: bool = False) -> Holding | None:
     c = holding_table.c
     wanted = select(holding_table).where(c.account_id == account_id, c.isin == isin)
-    row = (await connection.execute(wanted)).one_or_none()
+    row = (await connection.execute(wanted.with_for_update() if lock else wanted)).one_or_none()
     return None if row is None else Holding(**row._asdict())
 
 

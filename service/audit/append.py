@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Insert, bindparam, insert
+from sqlalchemy import FromClause, Insert, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.audit.canonical import encode
@@ -83,7 +83,8 @@ async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
         await connection.execute(insert(record_table), [one.values() for one in entries])
 
 
-def insert_part(prefix: str = "audit_") -> Insert:
-    """The insert as a part of a hot statement, with bind names `{prefix}record_id` and so on."""
+def insert_part(source: FromClause, prefix: str = "audit_") -> Insert:
+    """The insert as a part of a hot statement, one row for each row of `source`; binds `{prefix}record_id` and so on."""
     columns = ("record_id", "kind", "subject_kind", "subject_id", "subject_seq", "body")
-    return insert(record_table).values({name: bindparam(f"{prefix}{name}") for name in columns})
+    binds = [bindparam(f"{prefix}{name}", type_=record_table.c[name].type) for name in columns]
+    return insert(record_table).from_select(columns, select(*binds).select_from(source))

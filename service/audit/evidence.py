@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -63,7 +64,7 @@ class Vault:
         rows = await connection.execute(select(table.id, table.sealed).where(table.id.in_(ids)))
         return {row.id: self.open(row.sealed, row.id) for row in rows}
 
-    def _row(self, message: Raw) -> dict[str, object]:
+    def _row(self, message: Raw) -> dict[str, Any]:
         row_id = uuid7()
         return {
             "id": row_id,

@@ -1,4 +1,4 @@
-"""Tables of executions: the inbox of raw reports, what they said about an order, and the fills."""
+"""Tables of executions: the inbox of raw reports, and the fills."""
 
 from sqlalchemy import (
     BigInteger,
@@ -15,7 +15,6 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from service.infra.db import MOMENT, PRICE, QUANTITY, WON, metadata
 
@@ -35,31 +34,6 @@ inbox = Table(
     CheckConstraint("state IN ('waiting', 'applied', 'unmatched', 'parked', 'quarantined')", name="state"),
     Index("ix_inbox_waiting", "arrived", postgresql_where=text("state = 'waiting'")),
     Index("ix_inbox_troubled", "state", postgresql_where=text("state IN ('unmatched', 'parked', 'quarantined')")),
-)
-
-order_report = Table(
-    "order_report",
-    metadata,
-    Column("raw_id", Uuid, ForeignKey("audit.raw_message.id"), primary_key=True),
-    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
-    Column("seq_date", Date),
-    Column("seq", BigInteger),
-    Column("arrived", BigInteger, nullable=False),
-    Column("document", JSONB, nullable=False, comment="the report as read; a projection, the raw message is the evidence"),
-    Index("ix_order_report_order", "order_id"),
-)
-
-order_sighting = Table(
-    "order_sighting",
-    metadata,
-    Column("raw_id", Uuid, ForeignKey("audit.raw_message.id"), primary_key=True),
-    Column("row", Integer, primary_key=True, comment="index of the row in the page"),
-    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
-    Column("seen_at", MOMENT, nullable=False, comment="business time of the inquiry"),
-    Column("executed_quantity", QUANTITY, nullable=False),
-    Column("state_text", Text),
-    Column("document", JSONB, nullable=False, comment="the inquiry row as read"),
-    Index("ix_order_sighting_order", "order_id"),
 )
 
 fill = Table(

@@ -10,6 +10,12 @@ from collections.abc import Callable
 
 NAMES: dict[str, str] = {  # name: what has just happened there
     "jobs.claimed": "the claim row of a job's slot is committed, nothing of the job has run",
+    "submit.before_commit": "an order is written, not committed",
+    "submit.after_commit": "an order is committed, its answer is not given",
+    "claim.before_commit": "an attempt is written, not committed",
+    "send.before": "an attempt is committed, no byte has left",
+    "send.after": "the call has ended, its outcome is not written",
+    "record.before_commit": "an outcome is written, not committed",
     "jobs.done": "the job has run, its claim row does not say so yet",
 }
 

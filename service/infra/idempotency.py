@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from sqlalchemy import Insert, Select, bindparam, insert, select, update
+from sqlalchemy import FromClause, Insert, Select, bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -56,11 +56,12 @@ def intent(*, user_id: UUID, route: str, key: str | None, body: Any) -> Intent:
     return Intent(user_id, route, key, hashlib.sha256(canonical).digest())
 
 
-def insert_part() -> Insert:
-    """The insert as a part of a hot statement: binds `idem_user_id, idem_route, idem_key, idem_body_hash,
-    idem_status, idem_response, idem_content_type`."""
+def insert_part(source: FromClause) -> Insert:
+    """The insert as a part of a hot statement, one row for each row of `source`: binds `idem_user_id, idem_route,
+    idem_key, idem_body_hash, idem_status, idem_response, idem_content_type`."""
     names = ("user_id", "route", "key", "body_hash", "status", "response", "content_type")
-    return insert(idempotency_key).values({name: bindparam(f"idem_{name}") for name in names})
+    binds = [bindparam(f"idem_{name}", type_=idempotency_key.c[name].type) for name in names]
+    return insert(idempotency_key).from_select(names, select(*binds).select_from(source))
 
 
 def part_values(wanted: Intent, answer: Answer) -> dict[str, Any]:
@@ -135,4 +136,4 @@ def still_running() -> Conflict:
 
 def is_twin(error: asyncpg.UniqueViolationError) -> bool:
     """Whether a unique violation is that of the idempotency key."""
-    return error.constraint_name == "pk_idempotency_key"
+    return bool(error.constraint_name == "pk_idempotency_key")

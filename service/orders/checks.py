@@ -18,8 +18,10 @@ from service.gateway import OrderType, Session, Side, TimeInForce
 
 @dataclass(frozen=True)
 class Wish:
-    """One order as asked for. Shares and won."""
+    """One order as asked for, by ISIN or short code. Shares and won."""
 
+    isin: str | None
+    symbol: str | None
     side: Side
     order_type: OrderType
     quantity: int

@@ -37,7 +37,9 @@ class Facts:
     price: Decimal | None
     requests: Sequence[Request]
     reports_pending: bool = True
-    ended: Status | None = None  # an inquiry row showed the order's end: expired or canceled
+    sighted: bool = False  # an inquiry row showed the order: as good as a report
+    sighted_executed: int = 0
+    ended: Status | None = None  # an inquiry row proved the order's end
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,14 @@ class _Reading:
 
 def view(facts: Facts, reports: Iterable[Known], filled: int) -> View:
     """The state of an order. `reports` in canonical order; `filled` is the sum of recorded fills, busts taken off."""
-    reading = _Reading(facts.quantity, facts.price)
+    reading = _Reading(facts.quantity, facts.price, acknowledged=facts.sighted)
     for report in reports:
         if isinstance(report, CancelReject):
             _read_reject(reading, report)
         else:
             _read_report(reading, facts, report)
     states = {one.cl_ord_id: _request_state(one, reading, filled) for one in facts.requests}
+    reading.reported = max(reading.reported, facts.sighted_executed)
     if facts.ended:
         reading.ends.add(facts.ended)
     return _conclude(facts, reading, states, filled)

@@ -1,6 +1,9 @@
-"""Tables of orders. The constraints say what must never be false, whoever writes."""
+"""Tables of orders, of what reports and inquiries said about them, and of the attempts to send.
+
+The constraints say what must never be false, whoever writes."""
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -15,6 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from service.infra.db import MOMENT, PRICE, QUANTITY, WON, metadata
 
@@ -156,4 +160,30 @@ attempt = Table(
         postgresql_where=text("outcome IS NULL OR outcome <> 'not_sent'"),
     ),
     Index("ix_attempt_unanswered", "overdue_at", postgresql_where=text("outcome IS NULL")),
+)
+
+order_report = Table(
+    "order_report",
+    metadata,
+    Column("raw_id", Uuid, ForeignKey("audit.raw_message.id"), primary_key=True),
+    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
+    Column("seq_date", Date),
+    Column("seq", BigInteger),
+    Column("arrived", BigInteger, nullable=False),
+    Column("document", JSONB, nullable=False, comment="the report as read; a projection, the raw message is the evidence"),
+    Index("ix_order_report_order", "order_id"),
+)
+
+order_sighting = Table(
+    "order_sighting",
+    metadata,
+    Column("raw_id", Uuid, ForeignKey("audit.raw_message.id"), primary_key=True),
+    Column("row", Integer, primary_key=True, comment="index of the row in the page"),
+    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
+    Column("seen_at", MOMENT, nullable=False, comment="business time of the inquiry"),
+    Column("executed_quantity", QUANTITY, nullable=False),
+    Column("ended", Text, comment="set when the row proves that nothing of the order can trade any more"),
+    Column("document", JSONB, nullable=False, comment="the inquiry row as read"),
+    CheckConstraint("ended IN ('canceled', 'expired', 'rejected')", name="ended"),
+    Index("ix_order_sighting_order", "order_id"),
 )

@@ -1,0 +1,93 @@
+"""Whether a manager may give this order for this account: the mandate, the manager's place in it, and its limits.
+
+Sources: korea.md 5.1 C10 (no management in breach of the contract), C13 (registered manager), C14 (client's stop).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from service.core.errors import Violation
+from service.core.money import Won, plain
+
+FIELD = "account_id"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A mandate as one order sees it. `turnover` is what the day's orders have claimed, in won."""
+
+    status: str
+    starts_on: date
+    ends_on: date | None
+    limits: Mapping[str, Any]
+    assigned: bool
+    turnover: Won
+
+    @property
+    def turnover_limit(self) -> Won | None:
+        limit = self.limits.get("daily_turnover")
+        return None if limit is None else Won(int(limit))
+
+
+def authority_violations(
+    authority: Authority | None, *, on: date, isin: str | None, value: Won, price: Decimal | None, reference: Decimal | None
+) -> list[Violation]:
+    """Every way in which the mandate forbids the order."""
+    if authority is None:
+        return [Violation("mandate-missing", FIELD, "The account belongs to no mandate, so nobody may trade for it.")]
+    found = _standing(authority, on)
+    found += _universe(authority.limits.get("universe") or {}, isin)
+    found += _value(authority, value)
+    return found + _deviation(authority.limits.get("price_deviation_percent"), price, reference)
+
+
+def _standing(authority: Authority, on: date) -> list[Violation]:
+    found: list[Violation] = []
+    if authority.status != "in_force":
+        found.append(Violation("mandate-not-in-force", FIELD, f"The mandate is {authority.status}."))
+    if on < authority.starts_on:
+        found.append(Violation("mandate-not-begun", FIELD, "The mandate has not begun.", str(authority.starts_on), str(on)))
+    if authority.ends_on is not None and on > authority.ends_on:
+        found.append(Violation("mandate-ended", FIELD, "The mandate has ended.", str(authority.ends_on), str(on)))
+    if not authority.assigned:
+        found.append(Violation("manager-not-assigned", FIELD, "You do not manage this mandate."))
+    return found
+
+
+def _universe(universe: Mapping[str, Any], isin: str | None) -> list[Violation]:
+    if isin is None:
+        return []
+    include, exclude = universe.get("include") or [], universe.get("exclude") or []
+    if isin in exclude or (include and isin not in include):
+        return [Violation("instrument-not-in-mandate", "isin", "The mandate does not allow this instrument.", actual=isin)]
+    return []
+
+
+def _value(authority: Authority, value: Won) -> list[Violation]:
+    found: list[Violation] = []
+    largest = authority.limits.get("max_order_value")
+    if largest is not None and value > int(largest):
+        found.append(
+            Violation("order-value-exceeded", "quantity", "Above the mandate's largest order.", str(largest), str(value))
+        )
+    limit = authority.turnover_limit
+    if limit is not None and authority.turnover + value > limit:
+        total = str(authority.turnover + value)
+        found.append(Violation("turnover-exceeded", "quantity", "Above the mandate's turnover of the day.", str(limit), total))
+    return found
+
+
+def _deviation(percent: Any, price: Decimal | None, reference: Decimal | None) -> list[Violation]:
+    if percent is None or price is None or reference is None:
+        return []
+    allowed = Decimal(str(percent))
+    if abs(price - reference) * 100 <= reference * allowed:
+        return []
+    return [
+        Violation(
+            "price-deviation", "price", f"More than {plain(allowed)} % from the reference price.", plain(reference), plain(price)
+        )
+    ]

@@ -1,0 +1,131 @@
+"""Amend one order (정정): a new price for the whole remainder, or a lower quantity.
+
+Refusals, before any network call (P14): partial-price-amend-not-supported, amendment-empty, price-amend-needs-limit-order,
+price-unchanged, quantity-increase-not-supported, quantity-unchanged, quantity-not-above-executed, price checks of `checks`
+422 · order-closed, request-in-flight, fills-unaccounted 409 · licence-required 403 · session-closed 422.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.core.clock import kst_date
+from service.core.errors import Conflict, Forbidden, Invalid, Violation
+from service.core.ids import uuid7
+from service.core.principal import Principal
+from service.gateway import RequestKind
+from service.infra.idempotency import Answer, Intent
+from service.market.book import MarketRules
+from service.market.model import Product
+from service.orders import store
+from service.orders.advance import Cause, hold_more
+from service.orders.checks import price_violations
+from service.orders.desk import Desk, send_by
+from service.orders.intents import carry_out
+from service.orders.model import Order, Request, RequestState
+from service.orders.rules import amendment_violations, blocking_request, reserve_of
+
+
+async def amend(
+    desk: Desk,
+    order_id: UUID,
+    *,
+    price: Decimal | None,
+    quantity: int | None,
+    principal: Principal,
+    intent: Intent,
+    request_id: str,
+) -> Answer:
+    """Queue an amendment; the order with the new request, or a refusal."""
+    rules = await desk.market.rules()
+
+    async def effect(connection: AsyncConnection, order: Order) -> Order:
+        now = desk.clock.now()
+        await _check(desk, connection, order, rules, price, quantity, now)
+        request = await _request(connection, order, price, quantity, principal, now)
+        return await _write(desk, connection, order, request, principal, request_id, now)
+
+    asked = {"price": price, "quantity": quantity}
+    return await carry_out(
+        desk, order_id, effect, what="amendment", asked=asked, principal=principal, intent=intent, request_id=request_id
+    )
+
+
+async def _check(
+    desk: Desk,
+    connection: AsyncConnection,
+    order: Order,
+    rules: MarketRules,
+    price: Decimal | None,
+    quantity: int | None,
+    now: datetime,
+) -> None:
+    if not desk.licence_valid(kst_date(now)):
+        raise Forbidden("licence-required", "The service has no discretionary-investment licence that is valid today.")
+    _check_state(order)
+    found = amendment_violations(order, price, quantity)
+    if not found and now >= order.session_ends:
+        found.append(Violation("session-closed", "session", "The order's session has ended.", actual=now.isoformat()))
+    if not found and price is not None:
+        found += await _check_price(connection, order, rules, price)
+    if found:
+        raise Invalid(found[0].code, found[0].message, violations=tuple(found))
+
+
+def _check_state(order: Order) -> None:
+    if order.closed or order.remaining_quantity == 0:
+        raise Conflict("order-closed", f"Nothing of the order can trade any more; it is {order.status}.")
+    waiting = blocking_request(order, RequestKind.AMENDMENT)
+    if waiting is not None:
+        raise Conflict(
+            "request-in-flight",
+            f"The {waiting.kind} {waiting.cl_ord_id} is {waiting.state}. One amendment at a time: wait for its answer.",
+        )
+    if order.unaccounted_quantity:
+        raise Conflict(
+            "fills-unaccounted",
+            f"{order.unaccounted_quantity} shares have executed whose fills are not here yet. Amend when they are.",
+        )
+
+
+async def _check_price(connection: AsyncConnection, order: Order, rules: MarketRules, price: Decimal) -> list[Violation]:
+    instrument = await store.instrument_of(connection, order)
+    if instrument is None or instrument.base_price is None:
+        return [Violation("instrument-not-current", "price", "The master of this business date was not read yet.")]
+    tick = rules.ticks.tick(Product(instrument.product), price, order.business_date)
+    return price_violations(price, instrument, tick)
+
+
+async def _request(
+    connection: AsyncConnection, order: Order, price: Decimal | None, quantity: int | None, principal: Principal, now: datetime
+) -> Request:
+    return Request(
+        id=uuid7(),
+        order_id=order.id,
+        kind=RequestKind.AMENDMENT,
+        number=len(order.requests) + 1,
+        cl_ord_id=await store.next_cl_ord_id(connection, order.business_date),
+        orig_cl_ord_id=None,
+        quantity=quantity or order.quantity,
+        price=price if price is not None else order.price,
+        state=RequestState.QUEUED,
+        reason=None,
+        user_id=principal.user_id,
+        send_by=send_by(now, order.session_ends),
+        queued_at=now,
+    )
+
+
+async def _write(
+    desk: Desk, connection: AsyncConnection, order: Order, request: Request, principal: Principal, request_id: str, now: datetime
+) -> Order:
+    """The dearer of both prices is held back while the amendment is under way."""
+    requests = (*order.requests, request)
+    held = reserve_of(order, requests, desk.profile(order.broker).commission_rate)
+    await store.add_request(connection, request)
+    data = {"cl_ord_id": request.cl_ord_id, "price": request.price, "quantity": request.quantity}
+    cause = Cause("amendment.submitted", data, principal, request_id)
+    return await hold_more(connection, replace(order, requests=requests), held, cause, now)

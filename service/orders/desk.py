@@ -1,0 +1,57 @@
+"""What every verb on orders is given: the same few collaborators, made once in `wiring`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from service.core.clock import Clock, kst_date
+from service.core.errors import ServiceError, Unavailable
+from service.gateway import BrokerProfile, Session
+from service.infra.db import HotTransaction, Transaction
+from service.infra.idempotency import Answer
+from service.market.book import MarketBook
+from service.market.calendar import Calendar
+from service.orders.checks import SessionFacts
+
+SEND_WITHIN = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Collaborators of the verbs."""
+
+    transaction: Transaction
+    hot: HotTransaction
+    clock: Clock
+    market: MarketBook
+    profile: Callable[[str], BrokerProfile]
+    licence_valid: Callable[[date], bool]
+    render: Callable[[ServiceError], Answer]  # a refusal as the caller will read it
+    poke: Callable[[str], None]  # tells waiting processes after a commit
+
+
+def session_facts(calendar: Calendar, now: datetime, wanted: Session | None) -> tuple[SessionFacts | None, str]:
+    """The session an order given now would live in, and the words for a person if there is none."""
+    today = kst_date(now)
+    try:
+        bounds = calendar.bounds(today, wanted) if wanted else calendar.session_at(now)
+    except Unavailable as error:
+        return None, error.detail
+    if bounds is None:
+        return None, f"No session takes orders at {now:%Y-%m-%d %H:%M:%S} KST. {_next_session(calendar, now)}"
+    facts = SessionFacts(bounds.session, bounds.takes_orders(now), bounds.closes)
+    return facts, f"The session {bounds.session} takes orders from {bounds.enters:%H:%M} to {bounds.closes:%H:%M} KST."
+
+
+def _next_session(calendar: Calendar, now: datetime) -> str:
+    today = kst_date(now)
+    later = [one for one in calendar.sessions_of(today) if one.enters > now]
+    if not later:
+        later = list(calendar.sessions_of(calendar.next_trading_day(today)))
+    first = min(later, key=lambda one: one.enters)
+    return f"The next one is {first.session}, from {first.enters:%Y-%m-%d %H:%M} KST."
+
+
+def send_by(now: datetime, session_ends: datetime) -> datetime:
+    """When a new order or an amendment is too late to go out: 30 s after it was asked for, or the session's end."""
+    return min(now + SEND_WITHIN, session_ends)

@@ -1,0 +1,77 @@
+"""What an amendment and a cancellation share: the key looked up, the order locked, the answer stored with its effect."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.audit import append
+from service.core.errors import NotFound, ServiceError
+from service.core.principal import Principal, Role
+from service.infra import idempotency
+from service.infra.db import Books, Whose
+from service.infra.idempotency import Answer, Intent
+from service.orders import store
+from service.orders.desk import Desk
+from service.orders.model import Order
+from service.orders.resource import order_document
+
+Effect = Callable[[AsyncConnection, Order], Awaitable[Order]]
+
+
+def books_of(principal: Principal) -> Whose:
+    """Whose books a caller opens: a manager's own, or all for roles that read all."""
+    return Books.ALL if principal.sees_all_books and not principal.has(Role.MANAGER) else principal.user_id
+
+
+def order_not_found() -> NotFound:
+    return NotFound("order-not-found", "There is no such order in your books.")
+
+
+async def carry_out(
+    desk: Desk,
+    order_id: UUID,
+    effect: Effect,
+    *,
+    what: str,
+    asked: dict[str, Any],
+    principal: Principal,
+    intent: Intent,
+    request_id: str,
+) -> Answer:
+    """Run `effect` on the locked order, once per key. A ServiceError it raises is committed as a refusal: the ledger
+    records it and the key remembers it."""
+    async with desk.transaction(books=books_of(principal)) as connection:
+        replay = await idempotency.stored(connection, intent)
+        if replay is not None:
+            return replay
+        order = await store.load(connection, order_id, lock=True)
+        if order is None:
+            raise order_not_found()
+        replay = await idempotency.stored(connection, intent)  # a twin may have held the lock
+        if replay is not None:
+            return replay
+        answer = await _answer(desk, connection, order, effect, what, asked, principal, request_id)
+        await idempotency.remember(connection, intent, answer)
+    if answer.status < 300:
+        desk.poke("orders")
+    return answer
+
+
+async def _answer(
+    desk: Desk, connection: AsyncConnection, order: Order, effect: Effect, what: str, asked: dict[str, Any], principal: Principal,
+    request_id: str,
+) -> Answer:  # fmt: skip
+    try:
+        after = await effect(connection, order)
+    except ServiceError as refused:
+        body = {"asked": asked, "violations": [one.as_dict() for one in refused.violations], "reason": refused.slug}
+        await store.save_order(connection, order.id, audit_seq=order.audit_seq + 1)
+        await append.record(
+            connection, kind=f"{what}.refused", subject=("order", order.id), seq=order.audit_seq + 1, body=body,
+            principal=principal, request_id=request_id, at=desk.clock.now(),
+        )  # fmt: skip
+        return desk.render(refused)
+    return Answer(201, orjson.dumps(order_document(after)))

@@ -1,0 +1,110 @@
+"""What is known about an order: reports and inquiry rows, kept as read, in their canonical order.
+
+Canonical is the stream's own order (date, sequence); what has no sequence comes after, by arrival. Because every fold over
+reports runs in this order, the order in which they happened to reach us cannot matter.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.gateway import CancelReject, ExecType, ExecutionReport, RequestKind, Side
+from service.orders.model import Status
+from service.orders.tables import order_report, order_sighting
+
+Known = ExecutionReport | CancelReject
+KINDS: dict[str, type[Known]] = {"execution": ExecutionReport, "reject": CancelReject}
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """What complete inquiries showed of an order, taken together."""
+
+    seen: bool
+    executed: int
+    ended: Status | None
+
+
+def to_document(report: Known) -> dict[str, Any]:
+    """A report as JSON. The account number is left out: the order has the account, and the raw message the rest."""
+    kind = "execution" if isinstance(report, ExecutionReport) else "reject"
+    return {"kind": kind} | {one.name: _plain(getattr(report, one.name)) for one in fields(report) if one.name != "account"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
+
+
+READERS: dict[str, Any] = {
+    "exec_type": ExecType,
+    "side": Side,
+    "response_to": RequestKind,
+    "price": Decimal,
+    "last_price": Decimal,
+    "transact_time": datetime.fromisoformat,
+}
+
+
+def from_document(document: dict[str, Any]) -> Known:
+    """The report a document was made of, its account number apart."""
+    shape = KINDS[document["kind"]]
+    values = {name: value for name, value in document.items() if name != "kind"}
+    read = {name: READERS[name](value) if name in READERS and value is not None else value for name, value in values.items()}
+    if shape is ExecutionReport:
+        read["account"] = None
+    return shape(**read)
+
+
+async def add_report(
+    connection: AsyncConnection,
+    order_id: UUID,
+    raw_id: UUID,
+    report: Known,
+    *,
+    seq_date: date | None,
+    seq: int | None,
+    arrived: int,
+) -> None:
+    """Keep a report of an order. Doing it twice is harmless."""
+    values = {
+        "raw_id": raw_id,
+        "order_id": order_id,
+        "seq_date": seq_date,
+        "seq": seq,
+        "arrived": arrived,
+        "document": to_document(report),
+    }
+    await connection.execute(insert(order_report).values(values).on_conflict_do_nothing())
+
+
+async def reports(connection: AsyncConnection, order_id: UUID) -> list[tuple[UUID, Known]]:
+    """Every report of an order with its evidence, in canonical order."""
+    table = order_report.c
+    question = (
+        select(table.raw_id, table.document)
+        .where(table.order_id == order_id)
+        .order_by(table.seq_date.nulls_last(), table.seq.nulls_last(), table.arrived)
+    )
+    return [(row.raw_id, from_document(row.document)) for row in await connection.execute(question)]
+
+
+async def add_sightings(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    """Keep inquiry rows that show orders: raw_id, row, order_id, seen_at, executed_quantity, ended, document."""
+    if rows:
+        await connection.execute(insert(order_sighting).values(list(rows)).on_conflict_do_nothing())
+
+
+async def sightings(connection: AsyncConnection, order_id: UUID) -> Sightings:
+    table = order_sighting.c
+    question = select(func.count(), func.max(table.executed_quantity), func.max(table.ended)).where(table.order_id == order_id)
+    count, executed, ended = (await connection.execute(question)).one()
+    return Sightings(count > 0, executed or 0, Status(ended) if ended else None)

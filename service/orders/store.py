@@ -1,0 +1,282 @@
+"""Questions about orders."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, func, insert, literal, select, true, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.accounts.facts import account_part
+from service.gateway import OrderType, RequestKind, Session, Side, TimeInForce
+from service.infra.tables import cl_ord_id_seq
+from service.mandates.facts import mandate_part
+from service.market.facts import instrument_part
+from service.orders.checks import InstrumentFacts
+from service.orders.model import Order, Request, RequestState, Status
+from service.orders.tables import attempt, order_request, orders
+
+ENUMS: Mapping[str, Any] = {
+    "side": Side,
+    "order_type": OrderType,
+    "time_in_force": TimeInForce,
+    "session": Session,
+    "status": Status,
+    "kind": RequestKind,
+    "state": RequestState,
+}
+ORDER_FIELDS = tuple(one.name for one in fields(Order) if one.name != "requests")
+REQUEST_FIELDS = tuple(one.name for one in fields(Request))
+
+
+def _typed(row: RowMapping, names: Sequence[str]) -> dict[str, Any]:
+    values = {name: row[name] for name in names}
+    return {name: ENUMS[name](value) if name in ENUMS else value for name, value in values.items()}
+
+
+def to_request(row: RowMapping) -> Request:
+    return Request(**_typed(row, REQUEST_FIELDS))
+
+
+def to_order(row: RowMapping, requests: Sequence[Request] = ()) -> Order:
+    return Order(**_typed(row, ORDER_FIELDS), requests=tuple(requests))
+
+
+async def load(connection: AsyncConnection, order_id: UUID, *, lock: bool = False) -> Order | None:
+    """One order with its requests, or None when it is not there or not in the caller's books. `lock` holds its row:
+    whoever changes anything about an order, its requests or its fills locks that row first."""
+    question = select(orders).where(orders.c.id == order_id)
+    row = (await connection.execute(question.with_for_update() if lock else question)).mappings().first()
+    if row is None:
+        return None
+    return to_order(row, (await requests_of(connection, [order_id])).get(order_id, []))
+
+
+async def requests_of(connection: AsyncConnection, order_ids: Sequence[UUID]) -> dict[UUID, list[Request]]:
+    """Requests by order, in their order."""
+    question = (
+        select(order_request)
+        .where(order_request.c.order_id.in_(order_ids))
+        .order_by(order_request.c.order_id, order_request.c.number)
+    )
+    found: dict[UUID, list[Request]] = {}
+    for row in (await connection.execute(question)).mappings():
+        found.setdefault(row["order_id"], []).append(to_request(row))
+    return found
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What a listing is narrowed to; None means any."""
+
+    account_id: UUID | None = None
+    isin: str | None = None
+    side: Side | None = None
+    status: Status | None = None
+    business_date: date | None = None
+    manager_id: UUID | None = None
+    client_order_id: str | None = None
+
+
+async def page(connection: AsyncConnection, wanted: Filter, *, limit: int, before: UUID | None) -> list[Order]:
+    """Newest first; `before` is the id of the last row seen, so that inserts move nothing."""
+    question = select(orders).where(*_conditions(wanted)).order_by(orders.c.id.desc()).limit(limit)
+    if before is not None:
+        question = question.where(orders.c.id < before)
+    rows = (await connection.execute(question)).mappings().all()
+    requests = await requests_of(connection, [row["id"] for row in rows])
+    return [to_order(row, requests.get(row["id"], [])) for row in rows]
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    given = {one.name: getattr(wanted, one.name) for one in fields(wanted)}
+    return [orders.c[name] == value for name, value in given.items() if value is not None]
+
+
+async def by_cl_ord_id(connection: AsyncConnection, cl_ord_id: str) -> UUID | None:
+    """The order a ClOrdID of any of its requests belongs to."""
+    question = select(order_request.c.order_id).where(order_request.c.cl_ord_id == cl_ord_id)
+    return (await connection.execute(question)).scalar()
+
+
+async def by_broker_number(connection: AsyncConnection, account_ids: Sequence[UUID], day: date, number: str) -> UUID | None:
+    """The order a broker's number belongs to on a business date; leading zeros do not count."""
+    question = select(orders.c.id).where(
+        orders.c.account_id.in_(account_ids),
+        orders.c.business_date == day,
+        func.ltrim(orders.c.broker_order_number, "0") == number.lstrip("0"),
+    )
+    return (await connection.execute(question)).scalar()
+
+
+async def next_cl_ord_id(connection: AsyncConnection, business_date: date) -> str:
+    question = select(func.ilim_cl_ord_id(business_date, cl_ord_id_seq.next_value()))
+    return str((await connection.execute(question)).scalar_one())
+
+
+async def add_request(connection: AsyncConnection, request: Request) -> None:
+    await connection.execute(insert(order_request).values({name: getattr(request, name) for name in REQUEST_FIELDS}))
+
+
+async def save_request(connection: AsyncConnection, request_id: UUID, **changes: Any) -> None:
+    await connection.execute(update(order_request).where(order_request.c.id == request_id).values(**changes))
+
+
+async def save_order(connection: AsyncConnection, order_id: UUID, **changes: Any) -> None:
+    """Write changed columns; the version rises with every write."""
+    await connection.execute(update(orders).where(orders.c.id == order_id).values(version=orders.c.version + 1, **changes))
+
+
+# --- sending -----------------------------------------------------------------------------------------------------------
+
+
+async def next_queued(connection: AsyncConnection, brokers: Sequence[str]) -> tuple[UUID, UUID] | None:
+    """Lock the order with the most urgent queued request: cancellations first, then the oldest. Orders somebody else
+    works on are passed over."""
+    urgency = case((order_request.c.kind == "cancellation", 0), else_=1)
+    question = (
+        select(order_request.c.order_id, order_request.c.id)
+        .join(orders, orders.c.id == order_request.c.order_id)
+        .where(order_request.c.state == "queued", orders.c.broker.in_(brokers))
+        .order_by(urgency, order_request.c.queued_at, order_request.c.cl_ord_id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=orders)
+    )
+    row = (await connection.execute(question)).first()
+    return (row.order_id, row.id) if row else None
+
+
+async def add_attempt(connection: AsyncConnection, request_id: UUID, *, sender: str, epoch: int, patience_s: Decimal) -> int:
+    """Claim the send: the inserted row is the permission. The database refuses a second one (P2)."""
+    n = (
+        await connection.execute(select(func.count()).select_from(attempt).where(attempt.c.request_id == request_id))
+    ).scalar_one() + 1
+    overdue = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, patience_s)
+    await connection.execute(insert(attempt).values(request_id=request_id, n=n, sender=sender, epoch=epoch, overdue_at=overdue))
+    return n
+
+
+async def close_attempt(
+    connection: AsyncConnection, request_id: UUID, n: int, *, outcome: str, reason: str | None, evidence: UUID | None
+) -> None:
+    await connection.execute(
+        update(attempt)
+        .where(attempt.c.request_id == request_id, attempt.c.n == n)
+        .values(outcome=outcome, reason=reason, evidence=evidence, answered_at=func.clock_timestamp())
+    )
+
+
+async def overdue_attempts(connection: AsyncConnection, limit: int = 100) -> list[tuple[UUID, UUID, int]]:
+    """(order, request, n) of attempts nobody can answer any more."""
+    question = (
+        select(order_request.c.order_id, attempt.c.request_id, attempt.c.n)
+        .join(order_request, order_request.c.id == attempt.c.request_id)
+        .where(attempt.c.outcome.is_(None), attempt.c.overdue_at < func.clock_timestamp())
+        .limit(limit)
+    )
+    return [(row.order_id, row.request_id, row.n) for row in await connection.execute(question)]
+
+
+async def still_unanswered(connection: AsyncConnection, request_id: UUID, n: int) -> bool:
+    question = select(attempt.c.outcome.is_(None)).where(attempt.c.request_id == request_id, attempt.c.n == n)
+    return bool((await connection.execute(question)).scalar())
+
+
+async def sent_or_being_sent(connection: AsyncConnection, request_id: UUID) -> bool:
+    """Whether any attempt may have put a byte on the wire."""
+    may = attempt.c.outcome.is_(None) | (attempt.c.outcome != "not_sent")
+    question = select(func.count()).select_from(attempt).where(attempt.c.request_id == request_id, may)
+    return (await connection.execute(question)).scalar_one() > 0
+
+
+async def instrument_of(connection: AsyncConnection, order: Order) -> InstrumentFacts | None:
+    """The order's instrument on its business date."""
+    values = {"isin": order.isin, "symbol": None, "business_date": order.business_date}
+    row = (await connection.execute(select(instrument_part()), values)).mappings().first()
+    return InstrumentFacts(**{one.name: row[one.name] for one in fields(InstrumentFacts)}) if row else None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an order's right to go out rests on, as it is now."""
+
+    contract_status: str | None
+    vanished: bool
+    mandate_status: str | None
+    starts_on: date | None
+    ends_on: date | None
+    assigned: bool
+    halted: bool
+
+    def refusal(self, on: date) -> str | None:
+        """Why it may not go out, or None."""
+        if self.contract_status != "0" or self.vanished:
+            return "contract-not-in-force"
+        in_term = self.starts_on is not None and self.starts_on <= on and (self.ends_on is None or on <= self.ends_on)
+        if self.mandate_status != "in_force" or not in_term:
+            return "mandate-not-in-force"
+        if not self.assigned:
+            return "manager-not-assigned"
+        return "instrument-halted" if self.halted else None
+
+
+async def standing(connection: AsyncConnection, order: Order) -> Standing:
+    account, mandate, instrument = account_part(), mandate_part(), instrument_part()
+    base = select(literal(1).label("one")).subquery("base")
+    joined = base.outerjoin(account, true()).outerjoin(mandate, true()).outerjoin(instrument, true())
+    question = select(
+        account.c.contract_status, account.c.vanished, mandate.c.status, mandate.c.starts_on, mandate.c.ends_on,
+        mandate.c.assigned, instrument.c.halted,
+    ).select_from(joined)  # fmt: skip
+    values = {
+        "account_id": order.account_id,
+        "user_id": order.manager_id,
+        "business_date": order.business_date,
+        "isin": order.isin,
+        "symbol": None,
+    }
+    row = (await connection.execute(question, values)).one()
+    return Standing(
+        row.contract_status, bool(row.vanished), row.status, row.starts_on, row.ends_on, bool(row.assigned), bool(row.halted)
+    )
+
+
+# --- what is still open -----------------------------------------------------------------------------------------------
+
+
+def _open() -> Select[Any]:
+    return select(orders).where(orders.c.closed.is_(False))
+
+
+async def open_orders(
+    connection: AsyncConnection, *, day: date | None = None, ended_before: datetime | None = None
+) -> list[Order]:
+    """Orders that may still trade, optionally of one day or of sessions that ended."""
+    question = _open()
+    if day is not None:
+        question = question.where(orders.c.business_date == day)
+    if ended_before is not None:
+        question = question.where(orders.c.session_ends <= ended_before)
+    rows = (await connection.execute(question.order_by(orders.c.account_id, orders.c.id))).mappings().all()
+    requests = await requests_of(connection, [row["id"] for row in rows])
+    return [to_order(row, requests.get(row["id"], [])) for row in rows]
+
+
+async def orders_of_day(connection: AsyncConnection, account_id: UUID, day: date) -> list[Order]:
+    question = select(orders).where(and_(orders.c.account_id == account_id, orders.c.business_date == day))
+    rows = (await connection.execute(question.order_by(orders.c.id))).mappings().all()
+    requests = await requests_of(connection, [row["id"] for row in rows])
+    return [to_order(row, requests.get(row["id"], [])) for row in rows]
+
+
+async def counts(connection: AsyncConnection) -> dict[str, int]:
+    """Requests by state, where somebody still has to do something."""
+    question = (
+        select(order_request.c.state, func.count())
+        .where(order_request.c.state.in_(["queued", "sending", "sent", "unknown"]))
+        .group_by(order_request.c.state)
+    )
+    return {row[0]: row[1] for row in await connection.execute(question)}
