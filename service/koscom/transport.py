@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import SimpleNamespace
 from typing import Any
 
@@ -95,11 +96,11 @@ async def _connected(_session: aiohttp.ClientSession, _context: SimpleNamespace,
 
 def _honest(error: Exception, progress: _Progress) -> Exception:
     if not progress.may_have_written:
-        timed_out = isinstance(error, httpx.TimeoutException | TimeoutError)
+        timed_out = isinstance(error.__cause__ or error, TimeoutError)  # httpx-aiohttp calls a refusal a time-out too
         return (httpx.ConnectTimeout if timed_out else httpx.ConnectError)(str(error))
     if isinstance(error, httpx.ReadTimeout):
         return error
-    if isinstance(error.__cause__ or error, aiohttp.ClientResponseError):
+    if any(isinstance(one, aiohttp.ClientResponseError) for one in (error, error.__cause__)):
         return httpx.RemoteProtocolError(str(error))
     return httpx.ReadError(str(error))
 
@@ -125,6 +126,7 @@ class Service:
             transport=transport,
             headers=fixed,
             auth=auth,
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
             trust_env=False,
             timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.pool),
