@@ -1,0 +1,89 @@
+"""Amend a mandate: status, term, limits, fees, accounts, managers. What holds from the commit on holds for every claim of a
+send, for rights and limits are read in that transaction (P16).
+
+Refusals: NotFound; Conflict (a status that cannot follow, a version that is not the present one, an account another
+mandate holds); Invalid (term, accounts, managers).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from service.audit.append import record
+from service.core.clock import real_now
+from service.core.errors import Conflict, NotFound
+from service.core.principal import Principal
+from service.infra.db import Transaction
+from service.mandates import store
+from service.mandates.create_mandate import check_term, contract_facts
+from service.mandates.links import Author, set_accounts, set_managers
+from service.mandates.model import Limits, Mandate, MandateStatus
+from service.mandates.rules import may_become
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is to change; None leaves it. `version`, when given, must be the present one."""
+
+    name: str | None = None
+    status: MandateStatus | None = None
+    ends_on: date | None = None
+    limits: Limits | None = None
+    fee_schedule: Mapping[str, Any] | None = None
+    account_ids: Sequence[UUID] | None = None
+    manager_ids: Sequence[UUID] | None = None
+    version: int | None = None
+
+
+async def amend_mandate(
+    *,
+    transaction: Transaction,
+    mandate_id: UUID,
+    changes: Changes,
+    principal: Principal | None = None,
+    request_id: str | None = None,
+) -> Mandate:
+    now, author = real_now(), Author(principal, request_id)
+    async with transaction() as connection:
+        before = await store.find_mandate(connection, mandate_id, lock=True)
+        if before is None:
+            raise NotFound("not-found", "There is no such mandate.")
+        after = _apply(before, changes)
+        await store.update_mandate(connection, after)
+        body = {"before": contract_facts(before), "after": contract_facts(after)}
+        await record(
+            connection,
+            kind="mandate.amended",
+            subject=("mandate", mandate_id),
+            body=body,
+            principal=principal,
+            request_id=request_id,
+        )
+        if changes.account_ids is not None:
+            await set_accounts(connection, before, changes.account_ids, now, author)
+        if changes.manager_ids is not None:
+            await set_managers(connection, before, changes.manager_ids, now, author)
+        made = await store.find_mandate(connection, mandate_id)
+    assert made is not None  # noqa: S101 - locked in this transaction
+    return made
+
+
+def _apply(before: Mandate, changes: Changes) -> Mandate:
+    if changes.version is not None and changes.version != before.version:
+        raise Conflict("conflict", f"The mandate is at version {before.version}: read it again.")
+    status = changes.status or before.status
+    if not may_become(before.status, status):
+        raise Conflict("conflict", f"A mandate that is {before.status} cannot become {status}.")
+    after = replace(
+        before,
+        name=changes.name or before.name,
+        status=status,
+        ends_on=changes.ends_on or before.ends_on,
+        limits=changes.limits or before.limits,
+        fee_schedule=dict(changes.fee_schedule) if changes.fee_schedule is not None else before.fee_schedule,
+        version=before.version + 1,
+    )
+    check_term(after)
+    return after
