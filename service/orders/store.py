@@ -96,6 +96,11 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     return [orders.c[name] == value for name, value in given.items() if value is not None]
 
 
+def ids_given(manager_id: UUID | None, client_order_id: str | None) -> Select[tuple[UUID]]:
+    """Ids of orders by who gave them and what they called them, as a part of another slice's question."""
+    return select(orders.c.id).where(*_conditions(Filter(manager_id=manager_id, client_order_id=client_order_id)))
+
+
 async def by_cl_ord_id(connection: AsyncConnection, cl_ord_id: str) -> UUID | None:
     """The order a ClOrdID of any of its requests belongs to."""
     question = select(order_request.c.order_id).where(order_request.c.cl_ord_id == cl_ord_id)

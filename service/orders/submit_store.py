@@ -118,3 +118,6 @@ REFUSAL = HotStatement(
         idempotency.insert_part(select(literal(1).label("one")).subquery("once_more")).cte("answered"),
     )
 )
+NOTE = HotStatement(
+    select(literal(1)).add_cte(append.insert_part(select(literal(1).label("one")).subquery("once")).cte("written"))
+)

@@ -1,0 +1,291 @@
+"""Apply reports to orders: idempotent and free of order.
+
+What a report does follows from everything known about its order, never from the report alone: it is added to the set, and
+the order is carried to where the set puts it. Reports of one order are applied in one transaction under the lock of its
+row; a message is settled in the transaction of its effect.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.accounts.move import PositionMismatch
+from service.accounts.store import accounts_numbered, find_account
+from service.audit import append
+from service.audit.evidence import Vault
+from service.core.clock import Clock, kst_date
+from service.core.ids import uuid7
+from service.core.money import amount
+from service.executions import store
+from service.executions.impossible import impossible
+from service.executions.matching import Reversal, Trade, pushed, unrecorded
+from service.executions.store import Fill, Waiting
+from service.gateway import CancelReject, ExecutionReport, Gateway, RawReport, Report, Unreadable
+from service.infra.db import Transaction
+from service.infra.failpoints import fp
+from service.infra.metrics import counter
+from service.market.book import MarketBook
+from service.market.calendar import Calendar
+from service.orders import known
+from service.orders import store as orders
+from service.orders.advance import Cause, Traded, advance
+from service.orders.model import Order
+from service.settlement.rules import Figures, settles_on
+from service.settlement.store import load_figures
+
+log = structlog.get_logger()
+
+BATCH = 200
+SETTLED = counter("reports", "Reports settled, by what became of them", ["state"])
+
+Message = tuple[Waiting, Report]
+
+
+@dataclass(frozen=True)
+class Dated:
+    """The dated rules a fill needs: trading days and the settlement cycle."""
+
+    calendar: Calendar
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class Applier:
+    """What applying needs."""
+
+    transaction: Transaction
+    gateway: Gateway
+    clock: Clock
+    vault: Vault
+    market: MarketBook
+    poke: Callable[[str], None]
+
+    async def apply_waiting(self) -> int:
+        """Settle what waits, up to a batch. Returns how many messages were taken up."""
+        async with self.transaction() as connection:
+            batch = await store.waiting(connection, BATCH)
+            bodies = await self.vault.read(connection, [one.raw_id for one in batch])
+            messages = [(one, self._read(one, bodies[one.raw_id])) for one in batch]
+            routed = await self._route(connection, messages)
+            dated = Dated((await self.market.rules()).calendar, await load_figures(connection))
+        for order_id, group in routed.items():
+            await self._settle(order_id, group, dated)
+        if batch:
+            self.poke("orders.changed")
+        return len(batch)
+
+    def _read(self, one: Waiting, body: bytes) -> Report:
+        return self.gateway.read_report(RawReport(one.com_id, one.seq_date, one.seq, body))
+
+    async def _route(self, connection: AsyncConnection, messages: Sequence[Message]) -> dict[UUID | None, list[Message]]:
+        """Messages by the order they are about; None for those about no order of ours."""
+        routed: dict[UUID | None, list[Message]] = {}
+        for one, report in messages:
+            order_id = None if isinstance(report, Unreadable) else await self._find(connection, report)
+            routed.setdefault(order_id, []).append((one, report))
+        return routed
+
+    async def _find(self, connection: AsyncConnection, report: ExecutionReport | CancelReject) -> UUID | None:
+        """By any ClOrdID of the chain, else by the broker's number on the business date."""
+        for cl_ord_id in (report.cl_ord_id, report.orig_cl_ord_id):
+            found = await orders.by_cl_ord_id(connection, cl_ord_id) if cl_ord_id else None
+            if found is not None:
+                return found
+        if isinstance(report, CancelReject) or not (report.order_id and report.account):
+            return None
+        accounts = await accounts_numbered(connection, report.account)
+        day = kst_date(report.transact_time or self.clock.now())
+        return await orders.by_broker_number(connection, accounts, day, report.order_id)
+
+    async def _settle(self, order_id: UUID | None, group: Sequence[Message], dated: Dated) -> None:
+        if order_id is None:
+            await self._set_aside(group)
+            return
+        try:
+            await self._apply(order_id, group, dated)
+        except (PositionMismatch, IntegrityError) as error:
+            await self._isolate(order_id, group, dated, error)
+
+    async def _isolate(self, order_id: UUID, group: Sequence[Message], dated: Dated, error: Exception) -> None:
+        """One message of a group cannot be true: apply the others, so that it stops nobody."""
+        if len(group) == 1:
+            reason = "position-mismatch" if isinstance(error, PositionMismatch) else "overfill"
+            await self._quarantine(order_id, group[0][0], reason)
+            return
+        for message in group:
+            await self._settle(order_id, [message], dated)
+
+    async def _apply(self, order_id: UUID, group: Sequence[Message], dated: Dated) -> None:
+        async with self.transaction() as connection:
+            order = await orders.load(connection, order_id, lock=True)
+            if order is None:
+                raise RuntimeError("an order that was found is gone")
+            fresh = await store.still_waiting(connection, [one.raw_id for one, _ in group])
+            group = [message for message in group if message[0].raw_id in fresh]
+            possible = await self._possible(connection, order, group)
+            if possible:
+                await self._advance(connection, order, possible, dated)
+            fp("apply.before_commit")
+
+    async def _possible(self, connection: AsyncConnection, order: Order, group: Sequence[Message]) -> list[Message]:
+        account = await find_account(connection, order.account_id)
+        number = account.number.reveal() if account else ""
+        kept: list[Message] = []
+        for one, report in group:
+            reason = None if isinstance(report, Unreadable) else impossible(order, number, report)
+            if reason is None:
+                kept.append((one, report))
+            else:
+                await self._record_quarantine(connection, order.id, one, reason)
+        return kept
+
+    async def _advance(self, connection: AsyncConnection, order: Order, group: Sequence[Message], dated: Dated) -> None:
+        for one, report in group:
+            assert not isinstance(report, Unreadable)  # noqa: S101 - those are set aside before
+            await known.add_report(
+                connection, order.id, one.raw_id, report, seq_date=one.seq_date, seq=one.seq, arrived=one.arrived
+            )
+        fills = await new_fills(connection, order, dated, self.clock)
+        await store.add_fills(connection, fills)
+        cause = Cause(
+            "order.reported",
+            {"evidence": [str(one.raw_id) for one, _ in group], "fills": [_short(one) for one in fills]},
+        )
+        await advance(
+            connection, order, cause, profile=self.gateway.profile(order.broker), now=self.clock.now(), traded=net(fills)
+        )
+        await store.settle(connection, [one.raw_id for one, _ in group], "applied")
+        SETTLED.labels("applied").inc(len(group))
+
+    async def _set_aside(self, group: Sequence[Message]) -> None:
+        """What cannot be read is parked, what is about no order of ours is kept as unmatched; both with an alarm."""
+        async with self.transaction() as connection:
+            fresh = await store.still_waiting(connection, [one.raw_id for one, _ in group])
+            for one, report in group:
+                if one.raw_id in fresh:
+                    parked = isinstance(report, Unreadable)
+                    reason = report.reason if isinstance(report, Unreadable) else "no order of ours"
+                    await self._record_aside(connection, one, "parked" if parked else "unmatched", reason)
+
+    async def _quarantine(self, order_id: UUID, one: Waiting, reason: str) -> None:
+        async with self.transaction() as connection:
+            if await store.still_waiting(connection, [one.raw_id]):
+                await self._record_quarantine(connection, order_id, one, reason)
+
+    async def _record_quarantine(self, connection: AsyncConnection, order_id: UUID, one: Waiting, reason: str) -> None:
+        await self._record_aside(connection, one, "quarantined", reason, order_id)
+
+    async def _record_aside(
+        self, connection: AsyncConnection, one: Waiting, state: str, reason: str, order_id: UUID | None = None
+    ) -> None:
+        await store.settle(connection, [one.raw_id], state, reason)
+        await append.record(
+            connection,
+            kind=f"message.{state}",
+            subject=("message", one.raw_id),
+            body={"reason": reason, "order": None if order_id is None else str(order_id)},
+            at=self.clock.now(),
+        )
+        SETTLED.labels(state).inc()
+        log.error(f"message.{state}", raw_id=str(one.raw_id), reason=reason, order_id=str(order_id) if order_id else None)
+
+
+async def new_fills(
+    connection: AsyncConnection, order: Order, dated: Dated, clock: Clock, inquiry: Sequence[Trade] = ()
+) -> list[Fill]:
+    """Fills that evidence shows and we do not hold, and reversals of those that were busted."""
+    held = await store.fills_of(connection, order.id)
+    reported = await known.reports(connection, order.id)
+    said = pushed([(raw_id, report) for raw_id, report in reported if isinstance(report, ExecutionReport)])
+    reversals = _reversals(held, said.reversals, clock)
+    reversed_ids = {one.reverses for one in held} | {one.reverses for one in reversals}
+    standing = [(one.quantity, one.price) for one in held if one.quantity > 0 and one.id not in reversed_ids]
+    seen = await known.sightings(connection, order.id)
+    cumulative = max([order.reported_quantity, seen.executed, *_cumulatives(reported)])
+    busted = {one.exec_ref for one in said.reversals if one.exec_ref}
+    trades = [one for one in said.trades if one.exec_id is None or one.exec_id not in busted]
+    missing = unrecorded(standing, trades, inquiry, cumulative)
+    first = len(held) + len(reversals) + 1
+    return reversals + [_fill(order, one, first + i, dated, clock) for i, one in enumerate(missing)]
+
+
+def _cumulatives(reported: Sequence[tuple[UUID, known.Known]]) -> list[int]:
+    given = (one.cumulative_quantity for _, one in reported if isinstance(one, ExecutionReport))
+    return [one for one in given if one is not None]
+
+
+def _fill(order: Order, trade: Trade, number: int, dated: Dated, clock: Clock) -> Fill:
+    return Fill(
+        id=uuid7(),
+        order_id=order.id,
+        number=number,
+        account_id=order.account_id,
+        business_date=order.business_date,
+        isin=order.isin,
+        side=order.side,
+        quantity=trade.quantity,
+        price=trade.price,
+        amount=amount(trade.quantity, trade.price),
+        traded_at=trade.traded_at or clock.now(),
+        settles_on=settles_on(dated.figures, order.business_date, dated.calendar),
+        exec_id=trade.exec_id,
+        source=trade.source,
+        evidence=trade.evidence,
+        evidence_row=trade.row,
+        reverses=None,
+    )
+
+
+def _reversals(held: Sequence[Fill], said: Sequence[Reversal], clock: Clock) -> list[Fill]:
+    """The opposite of each busted fill, once. The broker's reference is looked up among the fills' own numbers."""
+    undone = {one.reverses for one in held}
+    found: list[Fill] = []
+    for reversal in said:
+        target = next(
+            (one for one in held if one.exec_id == reversal.exec_ref and one.quantity > 0 and one.id not in undone), None
+        )
+        if target is None:
+            continue
+        undone.add(target.id)
+        found.append(_opposite(target, reversal, len(held) + len(found) + 1, clock))
+    return found
+
+
+def _opposite(target: Fill, reversal: Reversal, number: int, clock: Clock) -> Fill:
+    return Fill(
+        id=uuid7(),
+        order_id=target.order_id,
+        number=number,
+        account_id=target.account_id,
+        business_date=target.business_date,
+        isin=target.isin,
+        side=target.side,
+        quantity=-target.quantity,
+        price=target.price,
+        amount=-target.amount,
+        traded_at=clock.now(),
+        settles_on=target.settles_on,
+        exec_id=None,
+        source="stream",
+        evidence=reversal.evidence,
+        evidence_row=0,
+        reverses=target.id,
+    )
+
+
+def net(fills: Sequence[Fill]) -> Traded:
+    """What new fills add up to."""
+    return Traded(
+        quantity=sum(one.quantity for one in fills),
+        amount=sum(one.amount for one in fills),
+        exact_amount=sum((one.price * one.quantity for one in fills), Decimal(0)),
+    )
+
+
+def _short(one: Fill) -> dict[str, object]:
+    return {"quantity": one.quantity, "price": one.price, "source": one.source, "evidence": str(one.evidence)}

@@ -1,0 +1,99 @@
+"""Fills over HTTP."""
+
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from service.core.clock import KST
+from service.core.money import plain
+from service.core.principal import Principal, Role
+from service.executions import store
+from service.gateway import Side
+from service.infra import answers, paging
+from service.infra.caller import require
+from service.infra.db import Transaction
+from service.infra.problems import problem_responses
+from service.orders.intents import books_of
+
+router = APIRouter(prefix="/v1", tags=["executions"])
+
+Reader = Annotated[Principal, require(Role.MANAGER, Role.APPROVER, Role.OPERATIONS, Role.COMPLIANCE)]
+
+
+class FillOut(BaseModel):
+    """체결: one execution, counted once. A reversal of a busted one is negative and names it."""
+
+    id: UUID = Field(description="id of the fill")
+    order_id: UUID = Field(description="the order it happened to")
+    account_id: UUID = Field(description="the account it changed")
+    business_date: date = Field(description="KST trading day")
+    isin: str = Field(description="표준코드")
+    side: Side = Field(description="buy or sell")
+    quantity: int = Field(description="shares")
+    price: str = Field(description="won")
+    amount: str = Field(description="quantity times price, in won")
+    traded_at: str = Field(description="business time of the execution")
+    settles_on: date = Field(description="settlement date (결제일)")
+    exec_id: str | None = Field(description="as the broker wrote it: a hint, not an identity")
+    source: str = Field(description="stream or inquiry: where it was seen first")
+    evidence: UUID = Field(description="the raw message it was read from")
+    reverses: UUID | None = Field(description="the fill it undoes")
+
+
+class FillPage(BaseModel):
+    items: list[FillOut] = Field(description="fills, newest first")
+    next_cursor: str | None = Field(description="null on the last page")
+
+
+def fill_document(one: store.Fill) -> dict[str, Any]:
+    return {
+        "id": str(one.id),
+        "order_id": str(one.order_id),
+        "account_id": str(one.account_id),
+        "business_date": one.business_date.isoformat(),
+        "isin": one.isin,
+        "side": one.side.value,
+        "quantity": one.quantity,
+        "price": plain(one.price),
+        "amount": str(one.amount),
+        "traded_at": one.traded_at.astimezone(KST).isoformat(timespec="milliseconds"),
+        "settles_on": one.settles_on.isoformat(),
+        "exec_id": one.exec_id,
+        "source": one.source,
+        "evidence": str(one.evidence),
+        "reverses": None if one.reverses is None else str(one.reverses),
+    }
+
+
+@router.get(
+    "/executions",
+    summary="List fills",
+    response_model=FillPage,
+    responses=problem_responses("authentication-required", "role-required", "validation-failed", "cursor-invalid"),
+)
+async def list_executions(
+    request: Request,
+    principal: Reader,
+    account_id: Annotated[UUID | None, Query(description="of this account")] = None,
+    isin: Annotated[str | None, Query(pattern=r"^[A-Z]{2}[0-9A-Z]{9}[0-9]$", description="of this instrument")] = None,
+    side: Annotated[Side | None, Query(description="buy or sell")] = None,
+    business_date: Annotated[date | None, Query(description="of this KST day")] = None,
+    order_id: Annotated[UUID | None, Query(description="of this order")] = None,
+    manager_id: Annotated[UUID | None, Query(description="of orders this manager gave")] = None,
+    client_order_id: Annotated[
+        str | None, Query(max_length=64, pattern=r"^[\x21-\x7e]+$", description="of the order you gave this id")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")] = paging.DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the answer before")] = None,
+) -> Response:
+    """Fills in your books, newest first."""
+    transaction: Transaction = request.app.state.wiring.transaction
+    wanted = store.FillFilter(account_id, isin, side, business_date, order_id, manager_id, client_order_id)
+    before = paging.after_uuid(cursor)
+    async with transaction(books=books_of(principal)) as connection:
+        rows = await store.page(connection, wanted, limit=limit, before=before)
+    cut = paging.cut(rows, limit, lambda one: str(one.id))
+    return answers.page([fill_document(one) for one in cut.items], cut.next_cursor)

@@ -1,0 +1,215 @@
+"""Orders over HTTP."""
+
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from service.core.errors import Invalid, Violation
+from service.core.principal import Principal, Role
+from service.gateway import Side
+from service.infra import answers, idempotency, paging
+from service.infra.caller import require
+from service.infra.idempotency import Answer, Intent
+from service.infra.logs import request_id
+from service.infra.problems import problem_responses
+from service.orders import schemas, store
+from service.orders.amend import amend
+from service.orders.cancel import cancel
+from service.orders.check import check
+from service.orders.desk import Desk
+from service.orders.intents import books_of, order_not_found
+from service.orders.model import Status
+from service.orders.resource import order_document
+from service.orders.submit import ROUTE, submit
+from service.orders.waiting import seconds_wanted, settled
+
+router = APIRouter(prefix="/v1", tags=["orders"])
+
+Manager = Annotated[Principal, require(Role.MANAGER)]
+Canceller = Annotated[Principal, require(Role.MANAGER, Role.OPERATIONS)]
+Reader = Annotated[Principal, require(Role.MANAGER, Role.APPROVER, Role.OPERATIONS, Role.COMPLIANCE)]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", description="a new random key for every new intent")]
+Prefer = Annotated[str | None, Header(description="`wait=N`: hold the answer until the broker has spoken, at most 10 s")]
+Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
+
+CALLING = ("authentication-required", "role-required", "idempotency-key-required", "malformed-json", "body-too-large")
+KEYED = ("idempotency-in-progress", "idempotency-key-reused", "validation-failed", "unknown-field")
+SUBMITTING = (
+    "account-not-found", "list-orders-not-supported", "licence-required", "session-closed", "order-type-not-in-session",
+    "time-in-force-not-in-session", "instrument-unknown", "instrument-not-current", "instrument-halted",
+    "instrument-not-in-after-market", "contract-not-in-force", "mandate-missing", "mandate-not-in-force",
+    "mandate-not-begun", "mandate-ended", "manager-not-assigned", "instrument-not-in-mandate", "order-value-exceeded",
+    "turnover-exceeded", "price-deviation", "quantity-not-positive", "quantity-too-large", "quantity-not-in-lots",
+    "price-required", "price-not-allowed", "price-not-positive", "price-off-tick", "price-above-limit",
+    "price-below-limit", "no-opening-balance", "insufficient-holding", "insufficient-cash", "twin-in-doubt",
+    "client-order-id-used", "instrument-required",
+)  # fmt: skip
+AMENDING = (
+    "order-not-found", "order-closed", "request-in-flight", "fills-unaccounted", "partial-price-amend-not-supported",
+    "amendment-empty", "price-amend-needs-limit-order", "price-unchanged", "quantity-increase-not-supported",
+    "quantity-unchanged", "quantity-not-above-executed", "price-off-tick", "price-above-limit", "price-below-limit",
+    "price-not-positive", "quantity-not-positive", "quantity-too-large", "session-closed", "licence-required",
+    "insufficient-cash", "insufficient-holding", "instrument-not-current",
+)  # fmt: skip
+
+
+def desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.wiring.desk
+    return desk
+
+
+def refuse_shape(found: list[Violation]) -> None:
+    """Raise for what the shape of a body alone forbids."""
+    if found:
+        raise Invalid(found[0].code, found[0].message, violations=tuple(found))
+
+
+def given(answer: Answer) -> Response:
+    """An answer as it is stored: the first time and every time after."""
+    headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
+    return Response(answer.body, answer.status, headers=headers, media_type=answer.content_type)
+
+
+def created(description: str) -> dict[int | str, dict[str, Any]]:
+    return {201: {"model": schemas.OrderOut, "description": description}}
+
+
+@router.post(
+    "/orders",
+    status_code=201,
+    summary="Submit one order",
+    responses=created("The order, on disk and queued to be sent") | problem_responses(*CALLING, *KEYED, *SUBMITTING),
+    openapi_extra={"requestBody": {"content": {"application/json": {"example": schemas.EXAMPLE_ORDER}}}},
+)
+async def submit_order(
+    body: schemas.OrderIn, request: Request, principal: Manager, key: Key = None, prefer: Prefer = None
+) -> Response:
+    """One order. Answered once it is durably on disk with its ledger entry; it is sent behind the answer."""
+    refuse_shape(body.violations())
+    intent = idempotency.intent(user_id=principal.user_id, route=ROUTE, key=key, body=body.model_dump(mode="json"))
+    desk = desk_of(request)
+    answer = await submit(desk, body.asked(), principal=principal, intent=intent, request_id=request_id.get() or "")
+    return given(await _waited(request, answer, prefer, principal, intent))
+
+
+async def _waited(request: Request, answer: Answer, prefer: str | None, principal: Principal, intent: Intent) -> Answer:
+    seconds = seconds_wanted(prefer)
+    if not seconds or answer.replayed or answer.status != 201:
+        return answer
+    subscribe = request.app.state.wiring.listener.subscribe
+    return await settled(desk_of(request), subscribe, answer, seconds=seconds, principal=principal, intent=intent)
+
+
+@router.post(
+    "/orders/checks",
+    summary="Run every pre-trade check and send nothing",
+    response_model=schemas.ChecksOut,
+    responses=problem_responses(
+        "authentication-required", "role-required", "malformed-json", "validation-failed", "unknown-field",
+        "account-not-found", "list-orders-not-supported", "quantity-not-positive",
+    ),
+)  # fmt: skip
+async def check_order(body: schemas.OrderIn, request: Request, principal: Manager) -> schemas.ChecksOut:
+    """What would become of this order now: every failed check, not the first."""
+    refuse_shape(body.violations())
+    done = await check(desk_of(request), body.asked(), principal=principal, request_id=request_id.get() or "")
+    return schemas.ChecksOut(
+        passed=not done.violations,
+        violations=[schemas.ViolationOut(**one.as_dict()) for one in done.violations],
+        business_date=done.business_date,
+        session=done.session,
+        value=str(done.value),
+    )
+
+
+@router.get(
+    "/orders",
+    summary="List orders",
+    response_model=schemas.OrderPage,
+    responses=problem_responses("authentication-required", "role-required", "validation-failed", "cursor-invalid"),
+)
+async def list_orders(
+    request: Request,
+    principal: Reader,
+    account_id: Annotated[UUID | None, Query(description="of this account")] = None,
+    isin: Annotated[str | None, Query(pattern=schemas.ISIN_PATTERN, description="of this instrument")] = None,
+    side: Annotated[Side | None, Query(description="buy or sell")] = None,
+    status: Annotated[Status | None, Query(description="in this status")] = None,
+    business_date: Annotated[date | None, Query(description="of this KST day")] = None,
+    manager_id: Annotated[UUID | None, Query(description="given by this manager")] = None,
+    client_order_id: Annotated[str | None, Query(max_length=64, pattern=r"^[\x21-\x7e]+$", description="your own id")] = None,
+    limit: Limit = paging.DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Response:
+    """Orders in your books, newest first."""
+    wanted = store.Filter(account_id, isin, side, status, business_date, manager_id, client_order_id)
+    before = paging.after_uuid(cursor)
+    async with desk_of(request).transaction(books=books_of(principal)) as connection:
+        rows = await store.page(connection, wanted, limit=limit + 1, before=before)
+    page = paging.cut(rows, limit, lambda one: str(one.id))
+    return answers.page([order_document(one) for one in page.items], page.next_cursor)
+
+
+@router.get(
+    "/orders/{order_id}",
+    summary="One order",
+    response_model=schemas.OrderOut,
+    responses=problem_responses("authentication-required", "role-required", "order-not-found", "validation-failed"),
+)
+async def get_order(order_id: UUID, request: Request, principal: Reader) -> Response:
+    """The order with its requests, and what is in doubt."""
+    async with desk_of(request).transaction(books=books_of(principal)) as connection:
+        order = await store.load(connection, order_id)
+    if order is None:
+        raise order_not_found()
+    return answers.document(order_document(order))
+
+
+@router.post(
+    "/orders/{order_id}/amendments",
+    status_code=201,
+    summary="Amend one order",
+    responses=created("The order with its new request") | problem_responses(*CALLING, *KEYED, *AMENDING),
+)
+async def amend_order(
+    order_id: UUID, body: schemas.AmendmentIn, request: Request, principal: Manager, key: Key = None, prefer: Prefer = None
+) -> Response:
+    """A new price for the whole remainder, or a lower quantity; never both, never more."""
+    refuse_shape(body.violations())
+    intent = _intent(principal, "amendments", order_id, key, body.model_dump(mode="json"))
+    answer = await amend(
+        desk_of(request), order_id, price=schemas.decimal_or_none(body.price), quantity=body.quantity,
+        principal=principal, intent=intent, request_id=request_id.get() or "",
+    )  # fmt: skip
+    return given(await _waited(request, answer, prefer, principal, intent))
+
+
+@router.post(
+    "/orders/{order_id}/cancellations",
+    status_code=201,
+    summary="Cancel what remains of one order",
+    responses=created("The order with its new request")
+    | problem_responses(*CALLING, *KEYED, "order-not-found", "order-closed", "request-in-flight"),
+)
+async def cancel_order(
+    order_id: UUID,
+    request: Request,
+    principal: Canceller,
+    body: schemas.CancellationIn | None = None,
+    key: Key = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Cancel everything that remains. An order that was never sent is withdrawn here."""
+    content = body.model_dump(mode="json") if body else {}
+    intent = _intent(principal, "cancellations", order_id, key, content)
+    answer = await cancel(desk_of(request), order_id, principal=principal, intent=intent, request_id=request_id.get() or "")
+    return given(await _waited(request, answer, prefer, principal, intent))
+
+
+def _intent(principal: Principal, what: str, order_id: UUID, key: str | None, body: dict[str, Any]) -> Intent:
+    """The order's id counts as part of the body: the same key for another order is another body."""
+    whole = body | {"order_id": str(order_id)}
+    return idempotency.intent(user_id=principal.user_id, route=f"POST /v1/orders/{{id}}/{what}", key=key, body=whole)
