@@ -16,6 +16,7 @@ from service.core.clock import KST
 Json = dict[str, Any]
 
 LARGEST = Decimal(10) ** 15  # beyond it a number is a mistake, and turning it into an integer could fill the memory
+LONGEST = Decimal(10) ** 30  # a code or a time written as a number
 TIME_SHAPES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 STRING_NULL = "null"
 DEEPEST = 60  # blocks within blocks; the platform needs six
@@ -164,7 +165,7 @@ def clean(written: str, name: str) -> str:
 
 
 def digits(value: int | Decimal, name: str) -> str:
-    if not -LARGEST < value < LARGEST:
+    if not -LONGEST < value < LONGEST:
         raise WireError("unreadable-text", name)
     if isinstance(value, Decimal) and value != value.to_integral_value():
         return format(value, "f")
