@@ -52,8 +52,21 @@ class Play:
         name = cl_ord_id or f"20261123T{self.count:05d}"
         self.world.submit(
             Request(
-                kind, broker, "ILIMSANDBOX", name, orig, order_id, account, isin, "A930010", side, quantity, price,
-                "1" if price is None else "2", tif, session,
+                kind,
+                broker,
+                "ILIMSANDBOX",
+                name,
+                orig,
+                order_id,
+                account,
+                isin,
+                "A930010",
+                side,
+                quantity,
+                price,
+                "1" if price is None else "2",
+                tif,
+                session,
             )  # fmt: skip
         )
         return name
@@ -183,7 +196,9 @@ class Client:
 
     def stream(self) -> Any:
         return websockets.connect(
-            self.url.replace("http", "ws") + "/v1/order/stream", subprotocols=["v12.stomp"], ping_interval=None  # type: ignore[list-item]
+            self.url.replace("http", "ws") + "/v1/order/stream",
+            subprotocols=["v12.stomp"],
+            ping_interval=None,  # type: ignore[list-item]
         )
 
 
@@ -200,7 +215,7 @@ async def client(listening: socket.socket) -> AsyncIterator[Client]:
     app = build_app(start=at("08:00"), seed=7)
     server = uvicorn.Server(config(app, "127.0.0.1", listening.getsockname()[1]))
     serving = asyncio.create_task(server._serve([listening]))
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.01)
     one = Client(f"http://127.0.0.1:{listening.getsockname()[1]}", app)
     yield one

@@ -49,9 +49,7 @@ def test_market_orders_lead_the_auction() -> None:
     assert [trade.buy for trade in trades] == ["market"]
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["buy", "sell"]), st.integers(990, 1_010), st.integers(1, 50)), max_size=40)
-)
+@given(st.lists(st.tuples(st.sampled_from(["buy", "sell"]), st.integers(990, 1_010), st.integers(1, 50)), max_size=40))
 def test_no_flow_of_orders_leaves_a_crossed_book_or_loses_a_share(flow: list[tuple[str, int, int]]) -> None:
     one, asked, traded = book(), 0, 0
     for place, (side, price, quantity) in enumerate(flow):

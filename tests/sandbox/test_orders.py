@@ -178,9 +178,7 @@ def test_a_quantity_amend_means_the_total_or_what_remains(play: Any, broker: str
     assert sum(one.quantity for one in play.world.exchange.books[ELECTRONICS, "regular"].bids if one.ref == name) == 3
 
 
-@pytest.mark.parametrize(
-    ("quantity", "price"), [(11, 70_900), (9, 70_800), (10, 70_900), (10, 70_850), (0, 70_900), (10, None)]
-)
+@pytest.mark.parametrize(("quantity", "price"), [(11, 70_900), (9, 70_800), (10, 70_900), (10, 70_850), (0, 70_900), (10, None)])
 def test_amends_that_are_refused_leave_the_order_alone(play: Any, quantity: int, price: int | None) -> None:
     open_market(play)
     name = play.new("cyber", CYBER, ELECTRONICS, "buy", 10, 70_900)
