@@ -20,7 +20,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from service.core.secret import Secret
 
 PREFIX = "ILIM_"
-READ_ELSEWHERE = {"ILIM_FAILPOINTS"}  # infra/failpoints.py, for fault tests
+# Not settings of a process: fault tests, and one command's way to be given a superuser.
+READ_ELSEWHERE = {"ILIM_FAILPOINTS", "ILIM_DATABASE_SUPERUSER_URL"}
 
 
 class SettingsError(Exception):
@@ -93,6 +94,11 @@ class Settings(BaseSettings):
     koscom_srv_id: str = Field("", max_length=20, description="service id of this firm (srvId)")
     koscom_sender_comp_id: str = Field("", description="FIX SenderCompID issued for orders")
     brokers: Names = Field((), description="brokers in use, short names separated by commas; their profiles are data")
+
+    sends_per_second: int = Field(
+        0, ge=0, le=10_000, description="orders a second and broker a worker sends; 0: as each broker's profile says"
+    )
+    orders_a_day: int = Field(0, ge=0, description="order calls a day agreed with the platform; 0: the published 20,000")
 
     licence_number: str = Field("", description="number of the discretionary-investment licence (투자일임업)")
     licence_valid_until: OptionalDate = Field(

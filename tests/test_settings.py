@@ -13,7 +13,7 @@ PRODUCTION = {
     "ILIM_DEPLOYMENT": "production",
     "ILIM_DATABASE_URL": "postgresql://ilim_app:x@db/ilim",
     "ILIM_DATABASE_WORKER_URL": "postgresql://ilim_worker:x@db/ilim",
-    "ILIM_DATA_KEY": "k" * 44,
+    "ILIM_DATA_KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=",
     "ILIM_KOSCOM_BASE_URL": "https://platform.example",
     "ILIM_KOSCOM_ORDER_URL": "https://orders.example",
     "ILIM_KOSCOM_STREAM_URL": "wss://orders.example/v1/order/stream",

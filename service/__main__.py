@@ -1,0 +1,291 @@
+"""`ilim` (일임): the command line. What a command needs is imported when it runs, so that --help is quick."""
+
+import importlib
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from service.core.secret import Secret
+    from service.infra.postgres import EmbeddedPostgres
+    from service.settings import Settings
+
+app = typer.Typer(
+    name="ilim", help="일임: discretionary-trading operations.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+database = typer.Typer(help="Logins, migrations and their state.", no_args_is_help=True)
+app.add_typer(database, name="database")
+
+MISCONFIGURED = 2  # exit status: nothing was started
+
+
+def main() -> None:
+    """Entry point of `ilim` and `python -m service`."""
+    # The slice's commands import the database; any other command does without.
+    app.add_typer(users_group() if "users" in sys.argv[1:2] else typer.Typer(), name="users", help=USERS_HELP)
+    app()
+
+
+USERS_HELP = "Users, their roles and their API keys."
+
+
+def users_group() -> typer.Typer:
+    """The commands of the slice `people`, given this process's database."""
+    from service.people.commands import World, make_commands
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[World]:
+        from service.infra.db import Database
+        from service.infra.local_key import key_bytes
+        from service.people.rules import pepper_from
+
+        present = load_settings()
+        with app_url(present) as url:
+            reached = Database(url, application="ilim-users", pool_size=1, hot_pool_size=1)
+            await reached.open()
+            try:
+                yield World(reached.transaction, pepper_from(key_bytes(present.data_key)))
+            finally:
+                await reached.close()
+
+    return make_commands(opened)
+
+
+def load_settings() -> "Settings":
+    """The settings of this process, or the end of it with every problem said. A newcomer's data key is made here."""
+    from service.infra.local_key import key_bytes, local_data_key
+    from service.settings import SettingsError, load
+
+    try:
+        present = load(os.environ, Path(".env"))
+        if present.deployment == "local" and not present.data_key:
+            present = present.model_copy(update={"data_key": local_data_key(present.data_dir)})
+        key_bytes(present.data_key)
+    except (SettingsError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(MISCONFIGURED) from None
+    return present
+
+
+@app.command()
+def settings() -> None:
+    """Print every setting with its meaning, default and present value (secrets masked)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from service.settings import rows
+
+    table = Table("setting", "meaning", "default", "present value")
+    for row in rows(load_settings()):
+        table.add_row(row.name, row.meaning, row.default, row.value)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+# --- processes ---------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def serve() -> None:
+    """Run the service (HTTP)."""
+    import uvicorn
+
+    from service.infra import logs
+
+    present = load_settings()
+    logs.configure(present.log_level, "api")
+    uvicorn.run(
+        _part("service.app", "application")(present),
+        host=present.host,
+        port=present.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+@app.command()
+def worker() -> None:
+    """Run the worker: dispatcher, report reader and scheduler."""
+    from service.infra import logs
+
+    present = load_settings()
+    logs.configure(present.log_level, "worker")
+    _part("service.worker", "run")(present)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def sandbox(context: typer.Context) -> None:
+    """Run the imaginary platform; its own options follow (`ilim sandbox --help`)."""
+    present = load_settings()
+    given = list(context.args)
+    if "--port" not in given:
+        given += ["--port", str(present.sandbox_port)]
+    if "--host" not in given:
+        given += ["--host", present.host]
+    raise typer.Exit(_part("service.sandbox.__main__", "main")(given))
+
+
+def _part(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+# --- database ----------------------------------------------------------------------------------------------------------
+
+
+@database.command()
+def prepare(
+    superuser_url: Annotated[
+        str, typer.Option(envvar="ILIM_DATABASE_SUPERUSER_URL", help="superuser of your own PostgreSQL", show_envvar=True)
+    ] = "",
+) -> None:
+    """Make the logins, the database and their rights; may be run again at any time."""
+    import asyncio
+
+    from sqlalchemy import make_url
+
+    from service.infra import roles
+
+    present = load_settings()
+    if present.embedded_database:
+        with embedded(present) as server:
+            typer.echo(f"the embedded PostgreSQL in {server.place} is prepared")
+        return
+    urls = database_urls(present)
+    if not superuser_url or set(urls) != set(roles.LOGINS):
+        typer.echo("needed: --superuser-url, and ILIM_DATABASE_URL, _WORKER_URL and _ADMIN_URL with a login each", err=True)
+        raise typer.Exit(MISCONFIGURED)
+    passwords = {login: _password(url) for login, url in urls.items()}
+    name = make_url(urls[roles.OWNER].reveal()).database or "ilim"
+    asyncio.run(roles.prepare(superuser_url, name, passwords))
+    typer.echo(f"database {name} and logins {', '.join(roles.LOGINS)} are prepared")
+
+
+@database.command()
+def upgrade(revision: Annotated[str, typer.Argument(help="head, or a revision")] = "head") -> None:
+    """Bring the tables up to what this code wants."""
+    from service.infra import migrations
+
+    with owner_url(load_settings()) as url:
+        migrations.upgrade(url, revision)
+    typer.echo("the database is up to date")
+
+
+@database.command()
+def check() -> None:
+    """Compare the migrated database with the tables in the code; exit status 1 when they differ."""
+    from service.infra import migrations
+
+    with owner_url(load_settings()) as url:
+        differences = migrations.differences(url)
+    for line in differences:
+        typer.echo(line, err=True)
+    raise typer.Exit(1 if differences else 0)
+
+
+@contextmanager
+def embedded(present: "Settings") -> Iterator["EmbeddedPostgres"]:
+    """The embedded server: the one that runs already, or our own for the block."""
+    from service.infra.postgres import PostgresError, attach, start
+
+    try:
+        try:
+            server = start(present.data_dir, binaries=present.postgres_bin or None)
+        except PostgresError as not_ours:
+            try:
+                server = attach(present.data_dir)
+            except PostgresError:
+                raise not_ours from None
+        with server:
+            yield server
+    except PostgresError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(MISCONFIGURED) from None
+
+
+@contextmanager
+def app_url(present: "Settings") -> Iterator[str]:
+    """What the service itself connects with."""
+    from service.infra.roles import APP
+
+    if not present.embedded_database:
+        yield present.database_url.reveal()
+        return
+    with embedded(present) as server:
+        yield server.url(APP)
+
+
+@contextmanager
+def owner_url(present: "Settings") -> Iterator[str]:
+    """Where migrations run."""
+    from service.infra.roles import OWNER
+
+    if present.embedded_database:
+        with embedded(present) as server:
+            yield server.url(OWNER)
+        return
+    if not present.database_admin_url:
+        typer.echo("ILIM_DATABASE_ADMIN_URL: needed for migrations, with login ilim_owner", err=True)
+        raise typer.Exit(MISCONFIGURED)
+    yield present.database_admin_url.reveal()
+
+
+def database_urls(present: "Settings") -> dict[str, "Secret"]:
+    """The URLs that are set, by the login each must name."""
+    from service.infra.roles import APP, OWNER, WORKER
+
+    named = {
+        APP: present.database_url, WORKER: present.database_worker_url, OWNER: present.database_admin_url
+    }  # fmt: skip
+    return {login: url for login, url in named.items() if url}
+
+
+def _password(url: "Secret") -> "Secret":
+    from sqlalchemy import make_url
+
+    from service.core.secret import Secret
+
+    password = make_url(url.reveal()).password
+    if not password:
+        typer.echo("each database URL must have a password: it becomes that login's", err=True)
+        raise typer.Exit(MISCONFIGURED)
+    return Secret(str(password))
+
+
+# --- doctor ------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is misconfigured and how to mend it; exit status 1 when something is."""
+    import asyncio
+
+    from service.core.secret import Secret
+    from service.infra import doctor as checks
+    from service.infra.roles import LOGINS
+
+    present = load_settings()
+    findings = [checks.Finding("settings", True, "read"), checks.examine_directory(present.data_dir)]
+    if present.embedded_database:
+        with embedded(present) as server:
+            urls = {login: Secret(server.url(login)) for login in LOGINS}
+            findings += asyncio.run(checks.examine_database(urls))
+    else:
+        findings += asyncio.run(checks.examine_database(database_urls(present)))
+    findings.append(asyncio.run(checks.examine_clock(present.clock)))
+    for finding in findings:
+        typer.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.part}: {finding.said}")
+        if not finding.ok:
+            typer.echo(f"     → {finding.mend}")
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+if __name__ == "__main__":
+    main()
