@@ -184,7 +184,7 @@ async def test_a_settlement_an_account_and_a_transaction_are_read_whole() -> Non
 
 @pytest.mark.parametrize("nothing", ["missing", None, "null", "", " "], ids=repr)
 async def test_five_kinds_of_absence_are_one(nothing: Any) -> None:
-    changes = {name: nothing for name in ("orderNo", "orderPrice", "orderTime", "orderRejectReason", "orderType")}
+    changes = dict.fromkeys(("orderNo", "orderPrice", "orderTime", "orderRejectReason", "orderType"), nothing)
     whole = row("orderdetail", **changes)
     if nothing == "missing":
         whole = {name: value for name, value in whole.items() if name not in changes}

@@ -250,11 +250,7 @@ async def test_p04_an_error_of_any_class_is_a_value_and_may_have_been_written(er
     def fail(_request: httpx.Request) -> httpx.Response:
         raise error
 
-    called = Service(
-        "http://x", transport=httpx.MockTransport(fail), headers={}, timeouts=QUICK, byte_limit=10, concurrency=1
-    )
+    called = Service("http://x", transport=httpx.MockTransport(fail), headers={}, timeouts=QUICK, byte_limit=10, concurrency=1)
     answer = await called.post("/", b"{}")
     assert isinstance(answer, NoAnswer)
     assert answer.written
-
-
