@@ -67,7 +67,7 @@ class Play:
                 "1" if price is None else "2",
                 tif,
                 session,
-            )  # fmt: skip
+            )
         )
         return name
 
