@@ -9,6 +9,7 @@ from service.core.money import Won
 from service.core.secret import AccountNumber
 
 IN_FORCE = "0"  # contract_status: only such an account may trade
+STATUSES = frozenset({"0", "1", "2"})  # in force, terminated, matured
 
 
 @dataclass(frozen=True)

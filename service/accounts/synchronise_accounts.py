@@ -1,0 +1,121 @@
+"""Ask every broker for its discretionary accounts (일임 설정계좌) and take over what changed.
+
+Presence counts always: new and changed accounts are written even from a list that broke off. Absence counts only in a
+complete list: an `Incomplete` never makes an account vanish (P17). Each change has its own entry in the ledger.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.accounts import store
+from service.accounts.model import STATUSES, Account
+from service.audit.append import record
+from service.audit.evidence import Raw, Vault
+from service.core.clock import Clock
+from service.core.ids import uuid7
+from service.core.principal import Principal
+from service.gateway import AccountRow, CallClass, Gateway, Incomplete, Inquiry
+from service.infra.db import Books, Transaction
+
+
+@dataclass
+class AccountsDiff:
+    """What a synchronisation found. `incomplete` names brokers whose list broke off, with the reason."""
+
+    new: list[UUID] = field(default_factory=list)
+    changed: list[UUID] = field(default_factory=list)
+    vanished: list[UUID] = field(default_factory=list)
+    incomplete: dict[str, str] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)  # masked numbers of rows with an undocumented contract status
+
+
+async def synchronise_accounts(
+    *,
+    transaction: Transaction,
+    clock: Clock,
+    gateway: Gateway,
+    vault: Vault,
+    brokers: Sequence[str],
+    principal: Principal | None = None,
+    request_id: str | None = None,
+) -> AccountsDiff:
+    """`brokers` are company codes."""
+    diff = AccountsDiff()
+    for broker in brokers:
+        answer = await gateway.accounts(broker, CallClass.ROUTINE)
+        now = clock.now()
+        async with transaction(books=Books.ALL) as connection:
+            raw_ids = await vault.keep(connection, [Raw("inquiry", page, now) for page in answer.pages])
+            changes = await _take_over(connection, broker, answer, now, diff)
+            reason = diff.incomplete.get(broker)
+            body = {"rows": len(answer.rows), "incomplete": reason, "raw_ids": raw_ids}
+            told = [*changes, ("accounts.synchronised", ("broker", broker), body)]
+            for kind, subject, facts in told:
+                await record(connection, kind=kind, subject=subject, body=facts, principal=principal, request_id=request_id)
+    return diff
+
+
+Change = tuple[str, tuple[str, UUID | str], dict[str, Any]]
+
+
+async def _take_over(
+    connection: AsyncConnection, broker: str, answer: Inquiry[AccountRow], now: datetime, diff: AccountsDiff
+) -> list[Change]:
+    known = {account.number: account for account in await store.accounts_of(connection, broker)}
+    changes: list[Change] = []
+    for row in answer.rows:
+        if row.contract_status not in STATUSES:
+            diff.unreadable.append(str(row.account))
+            continue
+        before = known.get(row.account)
+        after = _seen(before, broker, row, now)
+        known[row.account] = after
+        changes += await _write(connection, before, after, diff)
+    if isinstance(answer, Incomplete):
+        diff.incomplete[broker] = answer.reason
+        return changes
+    listed = {row.account for row in answer.rows}
+    missing = [one for number, one in known.items() if number not in listed and one.vanished_at is None]
+    return changes + [await _vanish(connection, one, now, diff) for one in missing]
+
+
+def _seen(before: Account | None, broker: str, row: AccountRow, now: datetime) -> Account:
+    name, status = row.account_name or "", row.contract_status
+    if before is None:
+        return Account(uuid7(), broker, row.account, name, row.virtual_number, status, now, now, None)
+    return replace(
+        before,
+        name=name or before.name,
+        virtual_number=row.virtual_number or before.virtual_number,
+        contract_status=status,
+        last_seen=now,
+        vanished_at=None,
+    )
+
+
+async def _write(connection: AsyncConnection, before: Account | None, after: Account, diff: AccountsDiff) -> list[Change]:
+    if before is None:
+        await store.add_account(connection, after)
+        diff.new.append(after.id)
+        body = {"broker": after.broker, "number": after.number, "contract_status": after.contract_status}
+        return [("account.appeared", ("account", after.id), body)]
+    await store.update_account(connection, after)
+    changed = [name for name in ("name", "virtual_number", "contract_status") if getattr(before, name) != getattr(after, name)]
+    if before.vanished_at is not None:
+        changed.append("vanished_at")
+    if not changed:
+        return []
+    diff.changed.append(after.id)
+    body = {"fields": changed, "contract_status": after.contract_status, "before": before.contract_status}
+    return [("account.changed", ("account", after.id), body)]
+
+
+async def _vanish(connection: AsyncConnection, account: Account, now: datetime, diff: AccountsDiff) -> Change:
+    await store.update_account(connection, replace(account, vanished_at=now))
+    diff.vanished.append(account.id)
+    return ("account.vanished", ("account", account.id), {"last_seen": account.last_seen})

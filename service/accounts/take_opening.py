@@ -1,0 +1,127 @@
+"""Open a trading day for accounts: the broker's complete balance since the last close becomes the opening position.
+
+Idempotent per account and day: an account that is open for the day is left alone, with what it bought, sold and reserved.
+A balance already kept since the close is used before the broker is asked again. Without a complete one the account stays
+closed, and its orders are refused with `no-opening-balance`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from uuid import UUID
+
+from service.accounts import store
+from service.accounts.model import Account, Statement
+from service.accounts.read_balance import read_balance
+from service.accounts.rules import opening_of
+from service.audit.append import record
+from service.audit.evidence import Vault
+from service.core.clock import Clock
+from service.core.principal import Principal
+from service.gateway import CallClass, Gateway
+from service.infra.db import Books, Transaction
+from service.market.store import isins_by_short_code, load_calendar
+
+
+@dataclass
+class Openings:
+    """What became of each account on the day."""
+
+    day: date
+    opened: list[UUID] = field(default_factory=list)
+    already: list[UUID] = field(default_factory=list)
+    failed: dict[UUID, str] = field(default_factory=dict)  # with the reason the broker's answer is not whole
+    unresolved: dict[UUID, tuple[str, ...]] = field(default_factory=dict)  # rows no instrument was found for
+
+
+@dataclass(frozen=True)
+class _Task:
+    day: date
+    since: datetime
+    isins: dict[str, str]
+
+
+async def take_opening(
+    *,
+    transaction: Transaction,
+    clock: Clock,
+    gateway: Gateway,
+    vault: Vault,
+    account_ids: Sequence[UUID] | None = None,
+    call_class: CallClass = CallClass.ROUTINE,
+    principal: Principal | None = None,
+    request_id: str | None = None,
+) -> Openings:
+    """For `account_ids`, or for every account that may trade. The day is the one whose books are open now, or open next."""
+    async with transaction(books=Books.ALL) as connection:
+        calendar = await load_calendar(connection)
+        day = calendar.business_day_at(clock.now())
+        since = calendar.last_close(calendar.previous_trading_day(day))
+        task = _Task(day, since, await isins_by_short_code(connection))
+        accounts = await store.tradable_accounts(connection)
+    result = Openings(day)
+    for account in accounts:
+        if account_ids is not None and account.id not in account_ids:
+            continue
+        kept = await _kept(transaction, account, task, result)
+        if kept is None and account.id not in result.already:
+            kept = await read_balance(
+                transaction=transaction,
+                clock=clock,
+                gateway=gateway,
+                vault=vault,
+                account=account,
+                call_class=call_class,
+                principal=principal,
+                request_id=request_id,
+            )
+        if kept is not None:
+            await _open(transaction, account, kept, task, result, principal, request_id)
+    return result
+
+
+async def _kept(transaction: Transaction, account: Account, task: _Task, result: Openings) -> Statement | None:
+    """A whole balance we hold since the close; marks the account when it is open already."""
+    async with transaction(books=Books.ALL) as connection:
+        cash = await store.cash_of(connection, account.id)
+        if cash is not None and cash.opened_on >= task.day:
+            result.already.append(account.id)
+            return None
+        return await store.last_complete_balance(connection, account.id, task.since)
+
+
+async def _open(
+    transaction: Transaction,
+    account: Account,
+    statement: Statement,
+    task: _Task,
+    result: Openings,
+    principal: Principal | None,
+    request_id: str | None,
+) -> None:
+    if not statement.complete:
+        result.failed[account.id] = statement.document["reason"]
+        return
+    opening = opening_of(statement.document, task.isins)
+    async with transaction(books=Books.ALL) as connection:
+        if not await store.open_the_day(connection, account.id, task.day, opening):
+            result.already.append(account.id)
+            return
+        body = {
+            "day": task.day,
+            "statement_id": statement.id,
+            "orderable": str(opening.orderable),
+            "holdings": len(opening.holdings),
+            "unresolved": list(opening.unresolved),
+        }
+        await record(
+            connection,
+            kind="account.opened",
+            subject=("account", account.id),
+            body=body,
+            principal=principal,
+            request_id=request_id,
+        )
+    result.opened.append(account.id)
+    if opening.unresolved:
+        result.unresolved[account.id] = opening.unresolved
