@@ -180,7 +180,7 @@ def _head(raw: bytes) -> tuple[str, dict[str, str]]:
 def _readable(raw: bytes) -> dict[str, str]:
     """The headers that can be read; the first of repeated ones wins."""
     headers: dict[str, str] = {}
-    lines = [line.rstrip(b"\r") for line in raw[:HEADERS_MAX].split(b"\n")]
+    lines = [line.rstrip(b"\r") for line in raw[:HEADERS_MAX].partition(b"\x00")[0].split(b"\n")]
     escaped = lines[0].decode("ascii", "replace") not in UNESCAPED_COMMANDS
     for line in lines[1:]:
         if not line:
