@@ -5,6 +5,7 @@ Each draw is a hash of (seed, instrument, session, slot), so a slot acts the sam
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from service.sandbox import matching, rules
 from service.sandbox.matching import Book, Trade
@@ -97,10 +98,7 @@ def _move(book: Book, terms: Terms, dice: Dice) -> Book:
 
 def _quote(book: Book, terms: Terms, dice: Dice) -> tuple[Book, list[Trade]]:
     """Bids from the anchor down, asks from one tick above it up; a level is topped up, never rebuilt, to keep places."""
-    ladder = {
-        "buy": [rules.step(book.anchor, -n, fund=terms.fund) for n in range(LEVELS)],
-        "sell": [rules.step(book.anchor, n + 1, fund=terms.fund) for n in range(LEVELS)],
-    }
+    ladder = _ladder(book.anchor, terms.fund)
     for side, prices in ladder.items():
         kept = tuple(order for order in book.side(side) if order.ref or order.price in prices)
         book = book.with_side(side, kept)
@@ -110,6 +108,15 @@ def _quote(book: Book, terms: Terms, dice: Dice) -> tuple[Book, list[Trade]]:
             book, more = _top_up(book, side, price, terms.depth(price) * (2 + dice.below(level, 4)) // 3)
             trades += more
     return book, trades
+
+
+@lru_cache(maxsize=4_096)
+def _ladder(anchor: int, fund: bool) -> dict[str, tuple[int, ...]]:
+    """Kept, because an anchor seldom moves and its ladder would be climbed at every beat of every book."""
+    return {
+        "buy": tuple(rules.step(anchor, -n, fund=fund) for n in range(LEVELS)),
+        "sell": tuple(rules.step(anchor, n + 1, fund=fund) for n in range(LEVELS)),
+    }
 
 
 def _top_up(book: Book, side: str, price: int, wanted: int) -> tuple[Book, list[Trade]]:

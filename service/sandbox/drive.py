@@ -23,6 +23,7 @@ class Drive:
         self.rate = 0
         self.daily_loop = False
         self.version = 1
+        self.closing = False
         self._moving = asyncio.Lock()
         self._changed = asyncio.Event()
 
@@ -33,8 +34,13 @@ class Drive:
         """Until the version is past `version`, or so many real seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(max(seconds, 0), WAIT_SECONDS_MAX)):
-                while self.version <= version:
+                while self.version <= version and not self.closing:
                     await self._changed.wait()
+
+    def close(self) -> None:
+        """The program ends: nobody is kept waiting."""
+        self.closing = True
+        self._changed.set()
 
     async def move(self, until: datetime) -> None:
         async with self._moving:

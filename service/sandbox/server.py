@@ -25,7 +25,7 @@ from service.sandbox.world import Identity, World
 def build_app(
     *, start: datetime, seed: int, identity: Identity | None = None, limits: Mapping[str, int] | None = None,
     rate: int = 0, daily_loop: bool = False,
-) -> ASGIApp:  # fmt: skip
+) -> Starlette:  # fmt: skip
     """The ASGI application of one world that begins at `start`."""
     world = World(start=start, seed=seed, identity=identity)
     door = Door(world)
@@ -56,7 +56,7 @@ async def serve(
 ) -> None:  # fmt: skip
     """Run until SIGTERM or SIGINT."""
     app = build_app(start=start, seed=seed, identity=identity, limits=limits, rate=rate, daily_loop=daily_loop)
-    await Server(config(app, host, port, log_level)).serve()
+    await Server(config(app, host, port, log_level), app.state.drive.close).serve()
 
 
 def config(app: ASGIApp, host: str, port: int, log_level: str = "warning") -> uvicorn.Config:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import signal
 from asyncio.transports import BaseTransport
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import uvicorn
@@ -30,6 +30,10 @@ class CuttableWebSocket(WebSocketsSansIOProtocol):
 class Server(uvicorn.Server):
     """Uvicorn raises a caught signal again after its shutdown; a sandbox that was asked to stop has not failed."""
 
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
@@ -47,3 +51,4 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         self.should_exit = True
+        self._on_stop()

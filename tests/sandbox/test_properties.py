@@ -94,7 +94,7 @@ def worth(world: World) -> dict[tuple[str, str], tuple[int, dict[str, int]]]:
     return found
 
 
-_SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_SETTINGS = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @_SETTINGS
@@ -112,7 +112,7 @@ def test_quantities_cash_and_holdings_conserve(begin: Callable[..., Any], flow: 
         assert all(one.expected_cash() == one.deposit for one in broker.accounts.values()), "all has settled"
 
 
-@settings(_SETTINGS, max_examples=8)
+@settings(_SETTINGS, max_examples=6)
 @given(flow=STEPS)
 def test_the_same_play_ends_the_same_way(begin: Callable[..., Any], flow: list[Any]) -> None:
     first, second = run(begin("09:00"), flow), run(begin("09:00"), flow)
