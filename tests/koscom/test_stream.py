@@ -135,9 +135,7 @@ async def reading(broker: Broker, listener: Listener, **times: float) -> AsyncIt
         port = next(iter(server.sockets)).getsockname()[1]
         settings = config(stream_url=f"ws://127.0.0.1:{port}", stream_times=replace(TIMES, **times))
         stream = KoscomStream(settings, ManualClock(MORNING), lambda _bits: 3, sleep=lambda _s: asyncio.sleep(0))
-        task = asyncio.create_task(
-            stream.run(store=listener.store, position=listener.position, on_state=listener.on_state)
-        )
+        task = asyncio.create_task(stream.run(store=listener.store, position=listener.position, on_state=listener.on_state))
         try:
             yield stream
         finally:
@@ -318,7 +316,7 @@ async def test_time_in_the_store_is_not_silence_of_the_server() -> None:
     broker, listener = Broker(on_subscribe=[message(1), message(2)], heart_beat="10,0"), Slow()
     async with reading(broker, listener, heart_beat=0.05):
         await listener.until(lambda: listener.numbers()[:2] == [1, 2])
-    assert listener.log.index("stored 2") < (listener.log + ["lost"]).index("lost")
+    assert listener.log.index("stored 2") < [*listener.log, "lost"].index("lost")
 
 
 async def test_nothing_but_cancellation_ends_it_and_waits_are_random() -> None:
@@ -375,5 +373,3 @@ def test_a_garbled_number_costs_no_memory() -> None:
     holes.expect(TODAY, [gap])
     holes.seen(TODAY, 5)
     assert holes
-
-
