@@ -110,6 +110,21 @@ def serve() -> None:
 
 
 @app.command()
+def up() -> None:
+    """Run everything on this machine: embedded database, sandbox, service, worker."""
+    import asyncio
+
+    from service.up import StartError, run
+
+    try:
+        status = asyncio.run(run(load_settings(), dict(os.environ)))
+    except StartError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(MISCONFIGURED) from None
+    raise typer.Exit(status)
+
+
+@app.command()
 def worker() -> None:
     """Run the worker: dispatcher, report reader and scheduler."""
     from service.infra import logs

@@ -426,6 +426,7 @@ class BrokerProfile:
     fills_execution_number: bool
     commission_rate: Decimal
     commission_unit: int  # truncated below so many won
+    cost_base: Literal["day", "order", "fill"] = "day"  # what commission and taxes are worked out on
     asset_types: tuple[str, ...] = ("EQTY",)
     order_type_codes: dict[str, str] = field(default_factory=dict)
     sends_per_second: int = 20

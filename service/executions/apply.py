@@ -23,7 +23,7 @@ from service.core.ids import uuid7
 from service.core.money import amount
 from service.executions import store
 from service.executions.impossible import impossible
-from service.executions.matching import Reversal, Trade, pushed, unrecorded
+from service.executions.matching import Reversal, Trade, pushed, unpushed, unrecorded
 from service.executions.store import Fill, Waiting
 from service.gateway import CancelReject, ExecutionReport, Gateway, RawReport, Report, Unreadable
 from service.infra.db import Transaction
@@ -41,7 +41,7 @@ from service.settlement.store import load_figures
 log = structlog.get_logger()
 
 BATCH = 200
-SETTLED = counter("reports", "Reports settled, by what became of them", ["state"])
+SETTLED = counter("ilim_reports_settled", "Reports settled, by what became of them", ["state"])
 
 Message = tuple[Waiting, Report]
 
@@ -202,16 +202,23 @@ async def new_fills(
     held = await store.fills_of(connection, order.id)
     reported = await known.reports(connection, order.id)
     said = pushed([(raw_id, report) for raw_id, report in reported if isinstance(report, ExecutionReport)])
-    reversals = _reversals(held, said.reversals, clock)
-    reversed_ids = {one.reverses for one in held} | {one.reverses for one in reversals}
-    standing = [(one.quantity, one.price) for one in held if one.quantity > 0 and one.id not in reversed_ids]
+    recorded = [(one.quantity, one.price) for one in held if one.quantity > 0]
+    pushed_fills = _numbered(order, held, unrecorded(recorded, said.trades), dated, clock)
+    known_fills = [*held, *pushed_fills]
+    reversals = _reversals(known_fills, said.reversals, clock)
+    known_fills += reversals
+    if not inquiry:
+        return [*pushed_fills, *reversals]
+    undone = {one.reverses for one in known_fills}
+    standing = [(one.quantity, one.price) for one in known_fills if one.quantity > 0 and one.id not in undone]
     seen = await known.sightings(connection, order.id)
     cumulative = max([order.reported_quantity, seen.executed, *_cumulatives(reported)])
-    busted = {one.exec_ref for one in said.reversals if one.exec_ref}
-    trades = [one for one in said.trades if one.exec_id is None or one.exec_id not in busted]
-    missing = unrecorded(standing, trades, inquiry, cumulative)
-    first = len(held) + len(reversals) + 1
-    return reversals + [_fill(order, one, first + i, dated, clock) for i, one in enumerate(missing)]
+    inquired_fills = _numbered(order, known_fills, unpushed(standing, inquiry, cumulative), dated, clock)
+    return [*pushed_fills, *reversals, *inquired_fills]
+
+
+def _numbered(order: Order, held: Sequence[Fill], trades: Sequence[Trade], dated: Dated, clock: Clock) -> list[Fill]:
+    return [_fill(order, one, len(held) + 1 + i, dated, clock) for i, one in enumerate(trades)]
 
 
 def _cumulatives(reported: Sequence[tuple[UUID, known.Known]]) -> list[int]:

@@ -103,16 +103,18 @@ def inquired(row: OrderRow, evidence: UUID, first_row: int) -> tuple[Trade, ...]
     )
 
 
-def unrecorded(stored: Sequence[Key], stream: Sequence[Trade], inquiry: Sequence[Trade], cumulative: int) -> list[Trade]:
-    """Trades with no fill yet. `stored` are the fills we hold, `cumulative` the highest quantity evidence shows.
+def unrecorded(recorded: Sequence[Key], stream: Sequence[Trade]) -> list[Trade]:
+    """Trades of the stream with no fill yet. `recorded` are all fills ever recorded, those busted since included: a bust
+    undoes a fill, it does not unmake it. A fill first seen by inquiry is the same fill when the stream shows it."""
+    return _beyond(Counter(recorded), stream)
 
-    The stream's trades come first: they carry times and numbers. A trade of the inquiry counts only beyond those the
-    stream shows for the same quantity and price, and never beyond the cumulative quantity.
-    """
-    missing = _beyond(Counter(stored), stream)
-    after = Counter(stored) + Counter(one.key for one in missing)
-    room = max(cumulative, sum(one.quantity for one in stream)) - sum(key[0] * n for key, n in after.items())
-    for one in _beyond(after, inquiry):
+
+def unpushed(standing: Sequence[Key], inquiry: Sequence[Trade], cumulative: int) -> list[Trade]:
+    """Trades only the inquiry shows. `standing` are the fills that hold, `cumulative` the highest quantity evidence shows:
+    never more than that is taken, so that rows a broker adds up differently invent nothing."""
+    missing: list[Trade] = []
+    room = cumulative - sum(quantity for quantity, _ in standing)
+    for one in _beyond(Counter(standing), inquiry):
         if one.quantity <= room:
             missing.append(one)
             room -= one.quantity

@@ -16,6 +16,8 @@ NAMES: dict[str, str] = {  # name: what has just happened there
     "send.before": "an attempt is committed, no byte has left",
     "send.after": "the call has ended, its outcome is not written",
     "record.before_commit": "an outcome is written, not committed",
+    "inbox.before_commit": "a message is stored, not committed, so not acknowledged",
+    "apply.before_commit": "reports are applied, not committed",
     "jobs.done": "the job has run, its claim row does not say so yet",
 }
 

@@ -65,6 +65,20 @@ async def find(connection: AsyncConnection, slot: Slot) -> Run | None:
     return None if row is None else Run(*row)
 
 
+@dataclass(frozen=True)
+class LastRun:
+    job: str
+    slot: datetime
+    outcome: str | None
+
+
+async def last_runs(connection: AsyncConnection) -> list[LastRun]:
+    """The newest slot of each job."""
+    c = table.c
+    newest = select(c.job, c.slot, c.outcome).distinct(c.job).order_by(c.job, c.slot.desc())
+    return [LastRun(*row) for row in await connection.execute(newest)]
+
+
 def _is(slot: Slot) -> ColumnElement[bool]:
     return and_(table.c.job == slot.job, table.c.slot == slot.at)
 

@@ -5,6 +5,8 @@ A slice that raises a slug of its own adds its row here; a test finds slugs with
 
 from dataclasses import dataclass
 
+from service.infra.problem_catalogue_trading import ROWS
+
 
 @dataclass(frozen=True)
 class ProblemType:
@@ -62,7 +64,7 @@ _ROWS = (
      "Repeat with the same Idempotency-Key after Retry-After seconds."),
 )  # fmt: skip
 
-CATALOGUE: dict[str, ProblemType] = {row[0]: ProblemType(*row) for row in _ROWS}
+CATALOGUE: dict[str, ProblemType] = {row[0]: ProblemType(*row) for row in (*_ROWS, *ROWS)}
 
 
 def problem_type(slug: str, status: int) -> ProblemType:

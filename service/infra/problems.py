@@ -28,6 +28,7 @@ from service.core.errors import (
     Unavailable,
     Violation,
 )
+from service.infra.idempotency import Answer
 from service.infra.logs import request_id
 from service.infra.problem_catalogue import CATALOGUE, ProblemType, problem_type
 
@@ -87,6 +88,12 @@ def of_service_error(error: ServiceError) -> Response:
     return problem(error.slug, status, error.detail, violations=error.violations, extra=error.extra, headers=headers)
 
 
+def as_answer(error: ServiceError) -> Answer:
+    """The same, as a first answer to be stored under an idempotency key."""
+    response = of_service_error(error)
+    return Answer(response.status_code, bytes(response.body), content_type=MEDIA_TYPE)
+
+
 def internal_error() -> Response:
     return problem("internal-error", 500, "Something of ours failed. Give us the request id in `instance`.")
 
@@ -140,8 +147,18 @@ def _of_validation(path: str, errors: Sequence[Any], refusals: Mapping[str, str]
         slug = next((slug for start, slug in refusals.items() if path.startswith(start)), "object-expected")
         return problem(slug, 422, CATALOGUE[slug].meaning, violations=[Violation(_code(slug), "", "is an array")])
     violations = [_violation(error) for error in errors]
+    slug = _shape_slug(errors)
     many = f"{len(violations)} fields are" if len(violations) > 1 else "One field is"
-    return problem("validation-failed", 422, f"{many} not as they must be; see `violations`.", violations=violations)
+    return problem(slug, 422, f"{many} not as they must be; see `violations`.", violations=violations)
+
+
+def _shape_slug(errors: Sequence[Any]) -> str:
+    """A problem of its own for what callers get wrong most."""
+    if all(error["type"] == "extra_forbidden" for error in errors):
+        return "unknown-field"
+    if all(error["loc"][0] == "path" for error in errors):
+        return "malformed-id"
+    return "validation-failed"
 
 
 def _code(slug: str) -> str:

@@ -5,7 +5,7 @@ Three beats: claim (a transaction that checks everything again and inserts the a
 between, the request is left `sending`; `orphans` turns it to `unknown`, and nothing ever sends it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -60,10 +60,11 @@ class Dispatcher:
     vault: Vault
     recheck: Recheck
     sender: str
+    poke: Callable[[str], None]
     epoch: int = 0
 
-    async def dispatch_one(self, brokers: Sequence[str]) -> bool:
-        """Take the most urgent queued request through its three beats. False when there was none."""
+    async def dispatch_one(self, brokers: Sequence[str]) -> str | None:
+        """Take the most urgent queued request through its three beats. The broker, or None when there was none."""
         async with self.transaction() as connection:
             found = await store.next_queued(connection, brokers)
             claim = await self._claim(connection, *found) if found else None
@@ -72,7 +73,8 @@ class Dispatcher:
             outcome = await self._send(claim)
             fp("send.after")
             await self._record(claim, outcome)
-        return found is not None
+            return claim.order.broker
+        return brokers[0] if found else None  # refused: nothing was sent, but there may be more
 
     async def _claim(self, connection: AsyncConnection, order_id: UUID, request_id: UUID) -> Claim | None:
         """Check everything again, then insert the attempt; or refuse. Both commit with the ledger entry."""
@@ -132,6 +134,7 @@ class Dispatcher:
                 profile=self.gateway.profile(order.broker), now=now,
             )  # fmt: skip
             fp("record.before_commit")
+        self.poke("orders.changed")
         log.info("request.answered", cl_ord_id=claim.request.cl_ord_id, outcome=OUTCOMES[type(outcome)], reason=reason)
 
     async def orphans(self) -> int:

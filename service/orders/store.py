@@ -285,3 +285,8 @@ async def counts(connection: AsyncConnection) -> dict[str, int]:
         .group_by(order_request.c.state)
     )
     return {row[0]: row[1] for row in await connection.execute(question)}
+
+
+async def open_by_broker(connection: AsyncConnection) -> dict[str, int]:
+    question = select(orders.c.broker, func.count()).where(orders.c.closed.is_(False)).group_by(orders.c.broker)
+    return {row[0]: row[1] for row in await connection.execute(question)}

@@ -1,0 +1,111 @@
+"""The HTTP application: the house around the slices' routers. Objects meet in `wiring`, not here."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+import service
+from service.accounts.routes import router as accounts
+from service.console.routes import router as console
+from service.core.clock import Clock
+from service.executions.routes import router as executions
+from service.infra import metrics, problems
+from service.infra.caller import Authenticator
+from service.infra.db import Database
+from service.infra.http import DEFAULT_MAX_BODY_BYTES, Front
+from service.infra.readiness import readiness
+from service.market.routes import router as market
+from service.orders.routes import router as orders
+from service.people.routes import router as people
+from service.settings import Settings
+from service.wiring import assemble
+
+ROUTERS = (orders, executions, accounts, market, people, console)
+
+
+class Wiring(Protocol):
+    """What the application itself needs of a process's objects; routers take more from `request.app.state.wiring`."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def authenticate(self) -> Authenticator: ...
+
+
+WiringFactory = Callable[[], AbstractAsyncContextManager[Wiring]]
+
+ARRAY_PROBLEMS = {"/v1/orders": "list-orders-not-supported"}  # the platform takes one order a message (P14)
+
+
+def create_app(
+    wiring_factory: WiringFactory,
+    routers: Sequence[APIRouter] = (),
+    *,
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+    https: bool = False,
+    array_problems: Mapping[str, str] = ARRAY_PROBLEMS,
+) -> FastAPI:
+    """The application. `wiring_factory()` is entered at start-up and left at shut-down."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with wiring_factory() as wiring:
+            app.state.wiring = wiring
+            app.state.authenticate = wiring.authenticate
+            yield
+
+    app = FastAPI(
+        title="ilim (일임)",
+        version="0.1.0",
+        description=service.__doc__ or "",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # Without an exporter the spans are work for nothing on every order.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.add_middleware(Front, max_body_bytes=max_body_bytes, https=https)
+    problems.install(app, array_slugs=array_problems)
+    app.include_router(house)
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def application(settings: Settings) -> FastAPI:
+    """The service as `ilim serve` runs it."""
+    return create_app(
+        lambda: assemble(settings, url=settings.database_url, process="api"),
+        ROUTERS,
+        max_body_bytes=settings.max_body_bytes,
+        https=settings.deployment == "production",
+    )
+
+
+house = APIRouter(include_in_schema=False)
+
+
+@house.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The loop turns."""
+    return {"status": "alive"}
+
+
+@house.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Database, migrations and clock, each with its state; 503 until all are well."""
+    wiring: Wiring = request.app.state.wiring
+    said: dict[str, Any] = await readiness(wiring.database, wiring.clock)
+    return JSONResponse(said, status_code=200 if said["ready"] else 503)
+
+
+@house.get("/metrics")
+async def figures() -> Response:
+    """Figures for Prometheus."""
+    body, content_type = metrics.exposition()
+    return Response(body, media_type=content_type)

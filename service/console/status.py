@@ -1,0 +1,104 @@
+"""The state of every part (`GET /v1/status`), from tables: whatever process answers says the same.
+
+Each part has `ok` and, when it is not, `what_now`: what a person can do.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.core.clock import KST, Clock, kst_date
+from service.core.errors import ServiceError
+from service.executions import store as executions
+from service.infra import jobs
+from service.orders import store as orders
+
+Part = dict[str, Any]
+Budgets = Callable[[], Awaitable[dict[str, dict[str, int]]]]
+
+
+async def status(
+    connection: AsyncConnection, *, clock: Clock, brokers: Sequence[str], budgets: Budgets, licensed: bool
+) -> dict[str, Any]:
+    """Every part. The connection must see all books."""
+    parts = {
+        "database": {"ok": True},
+        "licence": _licence(licensed),
+        "stream": await _stream(connection),
+        "messages": await _messages(connection),
+        "orders": await _orders(connection),
+        "brokers": await _brokers(connection, brokers),
+        "budgets": await _budgets(budgets),
+        "jobs": await _jobs(connection),
+    }
+    now = clock.now()
+    return {
+        "ok": all(part["ok"] for part in parts.values()),
+        "business_time": now.astimezone(KST).isoformat(timespec="seconds"),
+        "business_date": kst_date(now).isoformat(),
+        **parts,
+    }
+
+
+def _licence(licensed: bool) -> Part:
+    if licensed:
+        return {"ok": True}
+    return {"ok": False, "what_now": "Set ILIM_LICENCE_NUMBER and ILIM_LICENCE_VALID_UNTIL; until then orders are refused."}
+
+
+async def _stream(connection: AsyncConnection) -> Part:
+    states = await executions.stream_states(connection)
+    live = bool(states) and all(one["state"] == "live" for one in states)
+    shown = [
+        {
+            "com_id": one["com_id"],
+            "state": one["state"],
+            "since": one["changed_at"].isoformat(),
+            "disconnects": one["disconnects"],
+        }
+        for one in states
+    ]
+    part: Part = {"ok": live, "streams": shown}
+    return part if live else part | {"what_now": "A worker must run and reach the platform's report stream; see its log."}
+
+
+async def _messages(connection: AsyncConnection) -> Part:
+    counts = await executions.inbox_counts(connection)
+    troubled = {name: counts.get(name, 0) for name in ("parked", "quarantined", "unmatched")}
+    part: Part = {"ok": not any(troubled.values()), "waiting": counts.get("waiting", 0), **troubled}
+    return part if part["ok"] else part | {"what_now": "Look at each message: it was kept whole and changed nothing."}
+
+
+async def _orders(connection: AsyncConnection) -> Part:
+    counts = await orders.counts(connection)
+    part: Part = {"ok": not counts.get("unknown"), "requests": counts}
+    return (
+        part if part["ok"] else part | {"what_now": "Requests with an unknown outcome are being asked for; send nothing again."}
+    )
+
+
+async def _brokers(connection: AsyncConnection, brokers: Sequence[str]) -> Part:
+    open_by_broker = await orders.open_by_broker(connection)
+    return {"ok": True, "open_orders": {one: open_by_broker.get(one, 0) for one in brokers}}
+
+
+async def _budgets(budgets: Budgets) -> Part:
+    try:
+        left = await budgets()
+    except ServiceError as error:
+        return {"ok": False, "what_now": error.detail}
+    empty = sorted(name for name, classes in left.items() if classes.get("order") == 0)
+    part: Part = {"ok": not empty, "calls_left": left}
+    return part if not empty else part | {"what_now": f"The day's calls are used up for {', '.join(empty)}."}
+
+
+async def _jobs(connection: AsyncConnection) -> Part:
+    last = await jobs.last_runs(connection)
+    shown = {
+        one.job: {"slot": one.slot.astimezone(KST).isoformat(timespec="minutes"), "outcome": one.outcome or "running"}
+        for one in last
+    }
+    bad = sorted(name for name, one in shown.items() if one["outcome"] not in ("complete", "running"))
+    part: Part = {"ok": not bad, "last": shown}
+    return part if not bad else part | {"what_now": f"Incomplete: {', '.join(bad)}. The next slot tries again."}

@@ -1,0 +1,207 @@
+"""Where objects meet: from settings to a process that can work. Nothing else constructs what touches the world."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+
+from service.audit.evidence import Vault
+from service.core.clock import Clock, SystemClock, real_now
+from service.core.errors import Unauthenticated
+from service.core.principal import Principal
+from service.core.secret import Secret
+from service.gateway import CallClass
+from service.infra import problems
+from service.infra.caller import Authenticator
+from service.infra.db import Database, HotStatement, HotTransaction, Transaction
+from service.infra.driven_clock import DrivenClock
+from service.infra.notify import Listener, Notifier
+from service.koscom import profiles
+from service.koscom.budget import LIMITS, CallLimit, ServiceName
+from service.koscom.config import KoscomConfig
+from service.koscom.gateway import KoscomGateway
+from service.koscom.store import PostgresBudget
+from service.koscom.transport import Timeouts
+from service.market.book import MarketBook
+from service.orders.desk import Desk
+from service.people import rules as people_rules
+from service.people.store import AUTHENTICATE, key_record
+from service.settings import Settings
+
+log = structlog.get_logger()
+
+KEY_BYTES = 32
+ORDER_TIMEOUTS = Timeouts(connect=2.0, pool=1.0, call=10.0)
+
+
+class ConfigurationError(Exception):
+    """A process cannot be put together from these settings; the message names the setting and how to mend it."""
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The objects of one process."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    gateway: KoscomGateway
+    koscom: KoscomConfig
+    market: MarketBook
+    notifier: Notifier
+    listener: Listener
+    vault: Vault
+    pepper: bytes
+    authenticate: Authenticator
+    desk: Desk
+
+    @property
+    def transaction(self) -> Transaction:
+        return self.database.transaction
+
+    @property
+    def hot(self) -> HotTransaction:
+        return self.database.hot
+
+    @property
+    def brokers(self) -> tuple[str, ...]:
+        """Company codes of the brokers in use."""
+        return tuple(one.code for one in self.gateway.brokers())
+
+    async def budgets(self) -> dict[str, dict[str, int]]:
+        """Calls left today, by service and class."""
+        return {
+            str(service): {str(one): await self.gateway.calls_left(service, one) for one in CallClass} for service in ServiceName
+        }
+
+
+@asynccontextmanager
+async def assemble(settings: Settings, *, url: Secret, process: str) -> AsyncIterator[Wiring]:
+    """A process's objects, opened; closed in reverse at the end. Raises ConfigurationError, TimeoutError, OSError."""
+    async with AsyncExitStack() as stack:
+        database = Database(
+            url.reveal(), application=f"ilim-{process}",
+            pool_size=settings.database_pool, hot_pool_size=settings.database_hot_pool,
+        )  # fmt: skip
+        stack.push_async_callback(database.close)
+        await database.open()
+        clock = await _clock(settings, stack)
+        notifier, listener = Notifier(database.connect_alone), Listener(database.connect_alone)
+        for one in (notifier, listener):
+            await one.start()
+            stack.push_async_callback(one.stop)
+        config = koscom_config(settings)
+        gateway = KoscomGateway(config, PostgresBudget(database), clock, secrets.randbits)
+        stack.push_async_callback(gateway.close)
+        yield _wire(settings, database, clock, gateway, config, notifier, listener)
+
+
+def _wire(
+    settings: Settings, database: Database, clock: Clock, gateway: KoscomGateway, config: KoscomConfig, notifier: Notifier,
+    listener: Listener,
+) -> Wiring:  # fmt: skip
+    key = data_key(settings)
+    pepper = people_rules.pepper_from(key)
+    market = MarketBook(database.transaction)
+    desk = Desk(
+        transaction=database.transaction,
+        hot=database.hot,
+        clock=clock,
+        market=market,
+        profile=gateway.profile,
+        licence_valid=settings.licence_valid,
+        render=problems.as_answer,
+        poke=notifier.poke,
+    )
+    return Wiring(
+        settings=settings,
+        database=database,
+        clock=clock,
+        gateway=gateway,
+        koscom=config,
+        market=market,
+        notifier=notifier,
+        listener=listener,
+        vault=Vault(derived(key, "raw-messages")),
+        pepper=pepper,
+        authenticate=_authenticator(database, pepper),
+        desk=desk,
+    )
+
+
+async def _clock(settings: Settings, stack: AsyncExitStack) -> Clock:
+    if not settings.drives_clock:
+        return SystemClock()
+    clock = DrivenClock(settings.clock)
+    await clock.start()
+    stack.push_async_callback(clock.stop)
+    return clock
+
+
+def koscom_config(settings: Settings) -> KoscomConfig:
+    """What the gateway needs, from settings; profiles of the brokers are data."""
+    known = profiles.load()
+    pace = settings.sends_per_second
+    if pace:
+        known = {code: replace(one, sends_per_second=pace) for code, one in known.items()}
+    return KoscomConfig(
+        base_url=settings.koscom_base_url,
+        order_url=settings.koscom_order_url,
+        stream_url=settings.koscom_stream_url,
+        api_key=settings.koscom_api_key,
+        secret=settings.koscom_secret,
+        com_id=settings.koscom_com_id,
+        srv_id=settings.koscom_srv_id,
+        sender_comp_id=settings.koscom_sender_comp_id,
+        brokers=settings.brokers,
+        market_url=settings.koscom_market_url or None,
+        limits=_limits(settings),
+        profiles=known,
+    )
+
+
+def _limits(settings: Settings) -> dict[ServiceName, CallLimit]:
+    limits = dict(LIMITS)
+    if settings.orders_a_day:
+        limits[ServiceName.ORDERS] = replace(limits[ServiceName.ORDERS], calls=settings.orders_a_day)
+    return limits
+
+
+def data_key(settings: Settings) -> bytes:
+    """ILIM_DATA_KEY as bytes. Raises ConfigurationError."""
+    mend = "ILIM_DATA_KEY: set it to 32 random bytes as base64, for example from `openssl rand -base64 32`"
+    try:
+        key = base64.b64decode(settings.data_key.reveal(), validate=True)
+    except ValueError:
+        raise ConfigurationError(mend) from None
+    if len(key) != KEY_BYTES:
+        raise ConfigurationError(mend)
+    return key
+
+
+def derived(key: bytes, purpose: str) -> bytes:
+    """A key of its own for each purpose (HKDF's expand step, one block)."""
+    return hmac.new(key, purpose.encode() + b"\x01", hashlib.sha256).digest()
+
+
+IDENTIFY = HotStatement(AUTHENTICATE)
+
+
+def _authenticator(database: Database, pepper: bytes) -> Callable[[str], Awaitable[Principal]]:
+    """Asked of the database on every call, so that a revoked key or a role taken away holds at once."""
+
+    async def authenticate(token: str) -> Principal:
+        prefix = people_rules.prefix_of(token) or ""
+        async with database.raw() as connection:
+            row = await IDENTIFY.row(connection, key_prefix=prefix)
+        principal = people_rules.principal_of(key_record(row) if row else None, token, pepper, real_now())
+        if principal is None:
+            raise Unauthenticated("authentication-required", "The API key is not known, has expired or was revoked.")
+        return principal
+
+    return authenticate

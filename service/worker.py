@@ -1,0 +1,270 @@
+"""The worker: dispatcher, report reader and scheduler. Any number may run; what only one may do is held by a lease.
+
+Each loop is one verb and a bell: it is woken by a notification after a commit, and polls four times a second in case one
+was missed. A loop that fails logs, pauses and goes on; a loop that ends ends the process.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from uuid import UUID
+
+import structlog
+import uvicorn
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.accounts.synchronise_accounts import synchronise_accounts
+from service.accounts.take_opening import take_opening
+from service.core.clock import KST, kst_date, monotonic
+from service.core.errors import Unavailable
+from service.core.ids import uuid7
+from service.executions.apply import Applier
+from service.executions.inbox import Inbox
+from service.executions.sweep import Sweeper
+from service.infra import jobs, leases, metrics
+from service.infra.readiness import readiness
+from service.koscom.stream import KoscomStream
+from service.market.synchronise_instruments import synchronise_instruments
+from service.orders.dispatch import Dispatcher
+from service.orders.pace import Pace
+from service.orders.recheck import Recheck
+from service.settings import Settings
+from service.wiring import Wiring, assemble
+
+log = structlog.get_logger()
+
+SENDERS = 8
+POLL_S = 0.25
+PAUSE_AFTER_FAILURE_S = 1.0
+LEASE_S = 6.0
+
+
+@dataclass(frozen=True)
+class Daily:
+    """A job with slots every `every` from `first` to `last` (KST) on trading days; only the latest due slot runs."""
+
+    name: str
+    first: time
+    last: time
+    every: timedelta
+    work: Callable[[Wiring], Awaitable[str]]
+
+    def due(self, now: datetime) -> datetime | None:
+        """The slot that should have begun by now."""
+        first, last = (datetime.combine(kst_date(now), at, KST) for at in (self.first, self.last))
+        if now < first:
+            return None
+        return min(first + (now - first) // self.every * self.every, last)
+
+
+async def _instruments(wiring: Wiring) -> str:
+    done = await synchronise_instruments(transaction=wiring.transaction, gateway=wiring.gateway, clock=wiring.clock)
+    return "incomplete" if done.incomplete or done.failed else "complete"
+
+
+async def _accounts(wiring: Wiring) -> str:
+    done = await synchronise_accounts(
+        transaction=wiring.transaction, gateway=wiring.gateway, clock=wiring.clock, vault=wiring.vault, brokers=wiring.brokers
+    )
+    return "incomplete" if done.incomplete else "complete"
+
+
+async def _openings(wiring: Wiring) -> str:
+    done = await take_opening(transaction=wiring.transaction, gateway=wiring.gateway, clock=wiring.clock, vault=wiring.vault)
+    return "incomplete" if done.failed else "complete"
+
+
+# Master data is there from 06:30, balances until 08:30; an incomplete run is repeated by the next slot.
+DAILY = (
+    Daily("instruments", time(6, 35), time(20, 0), timedelta(minutes=30), _instruments),
+    Daily("accounts", time(6, 40), time(8, 25), timedelta(minutes=5), _accounts),
+    Daily("openings", time(6, 45), time(8, 25), timedelta(minutes=5), _openings),
+)
+
+
+@dataclass
+class Worker:
+    """The loops of one process."""
+
+    wiring: Wiring
+    holder: UUID = field(default_factory=uuid7)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _ran: dict[str, datetime] = field(default_factory=dict)  # the newest slot of each job that needs no more asking
+
+    def __post_init__(self) -> None:
+        wiring = self.wiring
+        self.dispatcher = Dispatcher(
+            transaction=wiring.transaction,
+            gateway=wiring.gateway,
+            clock=wiring.clock,
+            vault=wiring.vault,
+            recheck=Recheck(wiring.settings.licence_valid),
+            sender=f"{socket.gethostname()}:{os.getpid()}",
+            poke=wiring.notifier.poke,
+        )
+        self.applier = Applier(
+            wiring.transaction, wiring.gateway, wiring.clock, wiring.vault, wiring.market, wiring.notifier.poke
+        )
+        self.pace = Pace(lambda broker: wiring.gateway.profile(broker).sends_per_second, monotonic)
+        self.sweeper = Sweeper(self.applier)
+
+    async def run(self) -> None:
+        """Until `stopping` is set."""
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(self._loop("dispatch", "orders", self._dispatch)) for _ in range(SENDERS)]
+            loops.append(group.create_task(self._loop("apply", "reports", self.applier.apply_waiting)))
+            loops.append(group.create_task(self._alone("stream", self._read_stream)))
+            loops.append(group.create_task(self._alone("sweeps", self._sweep)))
+            scheduler = self._scheduler()
+            scheduler.start()
+            await self.stopping.wait()
+            scheduler.shutdown(wait=False)
+            for one in loops:
+                one.cancel()
+
+    async def _loop(self, name: str, channel: str, verb: Callable[[], Awaitable[object]]) -> None:
+        """Run `verb` until it finds nothing, then wait for the bell or the next poll."""
+        async with self.wiring.listener.subscribe(channel) as wake:
+            while True:
+                try:
+                    busy = await verb()
+                except Exception:
+                    log.exception("worker.loop_failed", loop=name)
+                    await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+                    continue
+                if not busy:
+                    await wake.wait(POLL_S)
+
+    async def _dispatch(self) -> bool:
+        brokers = self.wiring.brokers
+        may = self.pace.open(brokers)
+        if not may:
+            await asyncio.sleep(self.pace.wait_s(brokers))
+            return True
+        broker = await self.dispatcher.dispatch_one(may)
+        if broker is not None:
+            self.pace.spend(broker)
+        return broker is not None
+
+    async def _alone(self, name: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+        """Do `work` while this process holds the lease; otherwise try for it again and again."""
+        while True:
+            try:
+                async with leases.hold(self.wiring.transaction, name, self.holder, LEASE_S) as held:
+                    if held is not None:
+                        await _until_lost(work(held.lost), held.lost)
+            except Exception:
+                log.exception("worker.lease_work_failed", lease=name)
+            await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+
+    async def _read_stream(self, _lost: asyncio.Event) -> None:
+        wiring = self.wiring
+        inbox = Inbox(wiring.transaction, wiring.vault, wiring.clock, wiring.koscom.com_id, wiring.notifier.poke)
+        stream = KoscomStream(wiring.koscom, wiring.clock, lambda bits: uuid7().int & (1 << bits) - 1)
+        await stream.run(store=inbox.store, position=inbox.position, on_state=inbox.on_state)
+
+    async def _sweep(self, lost: asyncio.Event) -> None:
+        while not lost.is_set():
+            await self.sweeper.sweep()
+            await self.dispatcher.orphans()
+            await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+
+    def _scheduler(self) -> AsyncIOScheduler:
+        """A real tick each second; what is due is decided on the business clock, who runs it by a claim row."""
+        scheduler = AsyncIOScheduler()
+        scheduler.add_job(self._tick, "interval", seconds=1, max_instances=1, coalesce=True, misfire_grace_time=None)
+        return scheduler
+
+    async def _tick(self) -> None:
+        now = self.wiring.clock.now()
+        try:
+            calendar = (await self.wiring.market.rules()).calendar
+            if not calendar.is_trading_day(kst_date(now)):
+                return
+        except Unavailable as unknown:
+            log.error("worker.calendar_unknown", detail=unknown.detail)
+            return
+        for daily in DAILY:
+            await self._run_daily(daily, now)
+
+    async def _run_daily(self, daily: Daily, now: datetime) -> None:
+        at = daily.due(now)
+        if at is None or self._ran.get(daily.name) == at:
+            return
+        try:
+            slot = jobs.Slot(daily.name, at)
+            outcome = await jobs.run_once(self.wiring.transaction, slot, self.holder, lambda _held: daily.work(self.wiring))
+            if outcome is not None or await self._finished(slot):
+                self._ran[daily.name] = at
+            if outcome is not None:
+                log.info("worker.job", job=daily.name, slot=at.isoformat(), outcome=outcome)
+        except Exception:
+            log.exception("worker.job_failed", job=daily.name, slot=at.isoformat())
+
+    async def _finished(self, slot: jobs.Slot) -> bool:
+        async with self.wiring.transaction() as connection:
+            run = await jobs.find(connection, slot)
+        return run is not None and run.finished_at is not None
+
+
+async def _until_lost(work: Awaitable[None], lost: asyncio.Event) -> None:
+    """Stop the work the moment the lease is somebody else's."""
+    task, bell = asyncio.ensure_future(work), asyncio.ensure_future(lost.wait())
+    try:
+        await asyncio.wait({task, bell}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        bell.cancel()
+        task.cancel()
+        await asyncio.gather(task, bell, return_exceptions=True)
+
+
+# --- health ------------------------------------------------------------------------------------------------------------
+
+
+def health(wiring: Wiring) -> Starlette:
+    """The worker's own pages: /healthz, /readyz, /metrics."""
+
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(_request: Request) -> Response:
+        said = await readiness(wiring.database, wiring.clock)
+        return JSONResponse(said, status_code=200 if said["ready"] else 503)
+
+    async def figures(_request: Request) -> Response:
+        body, content_type = metrics.exposition()
+        return Response(body, media_type=content_type)
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", figures)])
+
+
+def run(settings: Settings) -> None:
+    """The process: returns after SIGTERM or SIGINT."""
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    async with assemble(settings, url=settings.database_worker_url, process="worker") as wiring:
+        log.info("worker.started", brokers=list(wiring.brokers))
+        worker = Worker(wiring)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, worker.stopping.set)
+        pages = uvicorn.Server(
+            uvicorn.Config(health(wiring), settings.host, settings.worker_port, log_config=None, access_log=False)
+        )
+        serving = asyncio.create_task(pages._serve())
+        try:
+            await worker.run()
+        finally:
+            pages.should_exit = True
+            await serving
+    log.info("worker.stopped")

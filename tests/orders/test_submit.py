@@ -1,0 +1,201 @@
+"""Submission: what is written together, what is refused, and that a key makes one order."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+
+from service.core.clock import ManualClock
+from service.core.errors import Invalid, NotFound
+from service.gateway import OrderType, Session, Side, TimeInForce
+from service.infra import idempotency
+from service.infra.db import Database
+from service.infra.idempotency import Answer
+from service.orders.checks import Wish
+from service.orders.decide import Asked
+from service.orders.submit import ROUTE, submit
+from tests.conftest import DatabaseUrls
+from tests.makers import HALTED_ISIN, ISIN, World, fetch, make_desk, make_world
+
+
+def wish(**changes: Any) -> Wish:
+    values: dict[str, Any] = {
+        "isin": ISIN,
+        "symbol": None,
+        "side": Side.BUY,
+        "order_type": OrderType.LIMIT,
+        "quantity": 10,
+        "price": Decimal(70_000),
+        "time_in_force": TimeInForce.DAY,
+        "session": None,
+    }
+    return Wish(**(values | changes))
+
+
+async def place(
+    database: Database, clock: ManualClock, world: World, key: str = "k1", licensed: bool = True, **changes: Any
+) -> Answer:
+    account = changes.pop("account", world.account)
+    asked = Asked(account, wish(**changes), changes.pop("client_order_id", None), None)
+    body = {"account": str(asked.account_id), "wish": str(asked.wish)}
+    intent = idempotency.intent(user_id=world.manager.user_id, route=ROUTE, key=key, body=body)
+    return await submit(
+        make_desk(database, clock, licensed=licensed), asked, principal=world.manager, intent=intent, request_id="r"
+    )
+
+
+async def test_an_order_is_on_disk_with_request_ledger_entry_and_reservation(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    world = await make_world(database_urls.superuser)
+    answer = await place(database, clock, world)
+    assert answer.status == 201
+    document = orjson.loads(answer.body)
+    assert document["status"] == "pending_new"
+    assert document["requests"][0]["cl_ord_id"].startswith("20261123")
+    rows = await fetch(database_urls.superuser, "select * from orders")
+    assert len(rows) == 1
+    assert rows[0]["reserved_cash"] == 700_105
+    cash = await fetch(database_urls.superuser, "select reserved from cash where account_id = $1", world.account)
+    assert cash[0]["reserved"] == 700_105
+    ledger = await fetch(database_urls.superuser, "select * from audit.record where subject_id = $1", document["id"])
+    assert [row["kind"] for row in ledger] == ["order.submitted"]
+    assert len(await fetch(database_urls.superuser, "select * from audit.pending")) == len(
+        await fetch(database_urls.superuser, "select * from audit.record")
+    )
+
+
+async def test_p01_the_same_key_and_body_is_one_order_and_the_same_bytes(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    world = await make_world(database_urls.superuser)
+    first = await place(database, clock, world)
+    again = await place(database, clock, world)
+    assert again.replayed
+    assert again.body == first.body
+    assert len(await fetch(database_urls.superuser, "select 1 from orders")) == 1
+
+
+async def test_p01_the_same_key_with_another_body_is_refused(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    world = await make_world(database_urls.superuser)
+    await place(database, clock, world)
+    with pytest.raises(Invalid) as refused:
+        await place(database, clock, world, quantity=11)
+    assert refused.value.slug == "idempotency-key-reused"
+    assert len(await fetch(database_urls.superuser, "select 1 from orders")) == 1
+
+
+async def test_p01_parallel_twins_make_one_order(database: Database, database_urls: DatabaseUrls, clock: ManualClock) -> None:
+    world = await make_world(database_urls.superuser)
+    answers = await asyncio.gather(*[place(database, clock, world) for _ in range(16)])
+    assert {one.status for one in answers} == {201}
+    assert len({one.body for one in answers}) == 1
+    assert sum(not one.replayed for one in answers) == 1
+    assert len(await fetch(database_urls.superuser, "select 1 from orders")) == 1
+
+
+async def test_parallel_orders_never_reserve_more_than_there_is(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    world = await make_world(database_urls.superuser, shares=100)
+    answers = await asyncio.gather(*[place(database, clock, world, key=f"k{i}", side=Side.SELL, quantity=30) for i in range(8)])
+    assert sorted(one.status for one in answers) == [201] * 3 + [422] * 5
+    held = await fetch(
+        database_urls.superuser, "select reserved_sell from holding where account_id = $1 and isin = $2", world.account, ISIN
+    )
+    assert held[0]["reserved_sell"] == 90
+
+
+REFUSALS = [
+    ("price-off-tick", {"price": Decimal(70_050)}),
+    ("price-above-limit", {"price": Decimal(91_100)}),
+    ("price-below-limit", {"price": Decimal(48_900)}),
+    ("instrument-halted", {"isin": HALTED_ISIN}),
+    ("instrument-unknown", {"isin": "KR7999999999"}),
+    ("insufficient-cash", {"quantity": 1_500}),
+    ("insufficient-holding", {"quantity": 1_001, "side": Side.SELL}),
+    ("session-closed", {"session": Session.AFTER_MARKET}),
+]
+
+
+@pytest.mark.parametrize(("slug", "changes"), REFUSALS, ids=[slug for slug, _ in REFUSALS])
+async def test_a_refusal_names_the_rule_and_changes_nothing_but_the_ledger(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock, slug: str, changes: dict[str, Any]
+) -> None:
+    world = await make_world(database_urls.superuser)
+    answer = await place(database, clock, world, **changes)
+    document = orjson.loads(answer.body)
+    assert answer.status == 422
+    assert document["type"] == f"/problems/{slug}"
+    assert document["violations"][0]["code"] == slug
+    assert document["violations"][0]["field"]
+    assert not await fetch(database_urls.superuser, "select 1 from orders")
+    assert (await fetch(database_urls.superuser, "select sum(reserved) as r from cash"))[0]["r"] == 0
+    ledger = await fetch(database_urls.superuser, "select kind from audit.record")
+    assert [row["kind"] for row in ledger] == ["order.refused"]
+    replay = await place(database, clock, world, **changes)
+    assert replay.replayed
+    assert replay.body == answer.body
+
+
+async def test_every_failed_check_is_listed(database: Database, database_urls: DatabaseUrls, clock: ManualClock) -> None:
+    world = await make_world(database_urls.superuser, contract="1", mandate_status="suspended")
+    answer = await place(database, clock, world, price=Decimal(91_150), quantity=2_000)
+    codes = [one["code"] for one in orjson.loads(answer.body)["violations"]]
+    assert codes == ["contract-not-in-force", "mandate-not-in-force", "price-off-tick", "price-above-limit", "insufficient-cash"]
+
+
+async def test_another_managers_account_is_not_there(database: Database, database_urls: DatabaseUrls, clock: ManualClock) -> None:
+    world = await make_world(database_urls.superuser)
+    with pytest.raises(NotFound):
+        await place(database, clock, world, account=world.other_account)
+    assert not await fetch(database_urls.superuser, "select 1 from orders")
+    assert not await fetch(database_urls.superuser, "select 1 from idempotency_key")
+
+
+async def test_without_licence_orders_are_refused(database: Database, database_urls: DatabaseUrls, clock: ManualClock) -> None:
+    world = await make_world(database_urls.superuser)
+    answer = await place(database, clock, world, licensed=False)
+    assert answer.status == 403
+    assert orjson.loads(answer.body)["type"] == "/problems/licence-required"
+
+
+async def test_a_market_buy_is_held_back_at_the_upper_limit(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    world = await make_world(database_urls.superuser)
+    await place(database, clock, world, order_type=OrderType.MARKET, price=None)
+    rows = await fetch(database_urls.superuser, "select reserved_cash, limit_price from orders")
+    assert rows[0]["limit_price"] == 91_000
+    assert rows[0]["reserved_cash"] == 910_137
+
+
+async def test_the_days_turnover_of_a_mandate_is_guarded(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    world = await make_world(database_urls.superuser, limits={"daily_turnover": "1500000"})
+    answers = await asyncio.gather(*[place(database, clock, world, key=f"k{i}") for i in range(4)])
+    assert sorted(one.status for one in answers) == [201, 201, 422, 422]
+
+
+async def test_without_an_opening_of_today_nothing_may_be_ordered(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    world = await make_world(database_urls.superuser, opened_on=clock.now().date().replace(day=20))
+    answer = await place(database, clock, world)
+    assert orjson.loads(answer.body)["type"] == "/problems/no-opening-balance"
+
+
+async def test_p28_when_the_ledger_cannot_be_written_there_is_no_order(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    world = await make_world(database_urls.superuser)
+    await fetch(database_urls.superuser, "revoke insert on audit.record from ilim_app")
+    with pytest.raises(Exception, match="permission denied"):
+        await place(database, clock, world)
+    assert not await fetch(database_urls.superuser, "select 1 from orders")
+    assert (await fetch(database_urls.superuser, "select sum(reserved) as r from cash"))[0]["r"] == 0
