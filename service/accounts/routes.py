@@ -106,7 +106,7 @@ async def post_synchronization(
 ) -> AccountSynchronization:
     """Ask every broker for its discretionary accounts; what is new, changed or gone comes back."""
     wiring = request.app.state.wiring
-    if not wiring.licence_valid(kst_date(wiring.clock.now())):
+    if not wiring.settings.licence_valid(kst_date(wiring.clock.now())):
         raise Forbidden("licence-required", "Discretionary inquiries need a licence that is valid today.")
     tools = {name: getattr(wiring, name) for name in ("transaction", "clock", "gateway", "vault")} | _who(principal)
     diff = await synchronise_accounts(**tools, brokers=wiring.brokers)

@@ -1,0 +1,204 @@
+"""Account lists and balances as brokers give them: presence counts, absence only when the answer is whole."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from service.accounts import store
+from service.accounts.read_balance import read_balance
+from service.accounts.synchronise_accounts import AccountsDiff, synchronise_accounts
+from service.accounts.take_opening import Openings, take_opening
+from service.audit.evidence import Vault
+from service.audit.tables import record
+from service.core.clock import KST, ManualClock
+from service.infra.db import Books, Database
+from tests.accounts.books import SAMSUNG
+from tests.accounts.platform import Platform, account_row, balance, cash_row, complete, holding_row, incomplete
+
+BROKER = "00991"
+VAULT = Vault(b"k" * 32)
+EARLY = datetime(2026, 11, 23, 7, 30, tzinfo=KST)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(EARLY)
+
+
+@pytest.fixture
+def platform() -> Platform:
+    return Platform(
+        account_lists={BROKER: complete(account_row("111"), account_row("222", status="1"))},
+        balances={"111": complete(balance("111", (cash_row(5_000_000),), holding_row(10, SAMSUNG, cost=700_000)))},
+    )
+
+
+class House:
+    """The verbs with their collaborators."""
+
+    def __init__(self, database: Database, clock: ManualClock, platform: Platform) -> None:
+        self.database = database
+        self.tools: dict[str, Any] = {
+            "transaction": database.transaction,
+            "clock": clock,
+            "gateway": platform,
+            "vault": VAULT,
+        }
+
+    async def accounts(self) -> AccountsDiff:
+        return await synchronise_accounts(**self.tools, brokers=[BROKER])
+
+    async def openings(self) -> Openings:
+        return await take_opening(**self.tools)
+
+    async def known(self) -> dict[str, Any]:
+        async with self.database.transaction(books=Books.ALL) as connection:
+            return {one.number.reveal(): one for one in await store.accounts_of(connection, BROKER)}
+
+    async def position(self) -> tuple[Any, list[Any]]:
+        account = (await self.known())["111"]
+        async with self.database.transaction(books=Books.ALL) as connection:
+            return await store.cash_of(connection, account.id), await store.holdings_of(connection, account.id)
+
+    async def ledger(self) -> list[str]:
+        async with self.database.transaction() as connection:
+            return list((await connection.execute(select(record.c.kind).order_by(record.c.arrived))).scalars())
+
+
+@pytest.fixture
+def house(worker_database: Database, clock: ManualClock, platform: Platform) -> House:
+    """As the worker, whose jobs these are: the login of the service may write evidence and not read it."""
+    return House(worker_database, clock, platform)
+
+
+async def test_new_changed_and_vanished_come_back_as_a_diff(house: House, platform: Platform, clock: ManualClock) -> None:
+    first = await house.accounts()
+    assert (len(first.new), first.changed, first.vanished) == (2, [], [])
+    again = await house.accounts()
+    assert (again.new, again.changed, again.vanished) == ([], [], [])
+    clock.advance(timedelta(hours=1))
+    platform.account_lists[BROKER] = complete(account_row("222", status="0"))
+    diff = await house.accounts()
+    known = await house.known()
+    assert diff.changed == [known["222"].id]
+    assert diff.vanished == [known["111"].id]
+    assert not known["111"].may_trade
+    assert known["222"].may_trade
+    kinds = await house.ledger()
+    assert [kinds.count(f"account.{what}") for what in ("appeared", "changed", "vanished")] == [2, 1, 1]
+
+
+async def test_p17_a_list_that_broke_off_makes_nothing_vanish(house: House, platform: Platform) -> None:
+    await house.accounts()
+    platform.account_lists[BROKER] = incomplete("timeout", account_row("333"))
+    diff = await house.accounts()
+    assert diff.incomplete == {BROKER: "timeout"}
+    assert diff.vanished == []
+    assert len(diff.new) == 1  # what was readable is there
+
+
+async def test_an_account_comes_back(house: House, platform: Platform) -> None:
+    await house.accounts()
+    whole = platform.account_lists[BROKER]
+    platform.account_lists[BROKER] = complete()
+    assert len((await house.accounts()).vanished) == 2
+    platform.account_lists[BROKER] = whole
+    assert len((await house.accounts()).changed) == 2
+    assert (await house.known())["111"].vanished_at is None
+
+
+async def test_an_undocumented_contract_status_is_reported_and_harms_nothing(house: House, platform: Platform) -> None:
+    await house.accounts()
+    platform.account_lists[BROKER] = complete(account_row("111", status="9"), account_row("222", status="1"))
+    diff = await house.accounts()
+    assert (diff.unreadable, diff.changed, diff.vanished) == (["***"], [], [])
+    assert (await house.known())["111"].contract_status == "0"
+
+
+async def test_a_day_is_opened_once_and_only_for_contracts_in_force(house: House, platform: Platform) -> None:
+    await house.accounts()
+    first = await house.openings()
+    assert (len(first.opened), first.failed, first.day) == (1, {}, EARLY.date())
+    cash, holdings = await house.position()
+    assert (cash.orderable, [(one.isin, one.quantity, one.opening_cost) for one in holdings]) == (
+        5_000_000,
+        [(SAMSUNG, 10, 700_000)],
+    )
+    platform.balances["111"] = complete(balance("111", (cash_row(1),)))
+    second = await house.openings()
+    assert (second.opened, second.already) == ([], first.opened)
+    assert (await house.position())[0] == cash
+    assert platform.asked == ["111"]
+
+
+async def test_p17_an_incomplete_balance_opens_nothing_and_is_kept_as_such(house: House, platform: Platform) -> None:
+    await house.accounts()
+    platform.balances["111"] = incomplete("window-closed", balance("111", (cash_row(5_000_000),)))
+    result = await house.openings()
+    assert list(result.failed.values()) == ["window-closed"]
+    cash, _ = await house.position()
+    assert cash is None
+    async with house.database.transaction(books=Books.ALL) as connection:
+        assert await store.last_complete_balance(connection, next(iter(result.failed))) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ((), "missing-block"),
+        ((balance("999", (cash_row(1),)),), "missing-block"),
+        ((balance("111", (cash_row(1),)), balance("999", (cash_row(1),))), "wrong-account"),
+        ((balance("111", ()),), "missing-block"),
+    ],
+)
+async def test_p17_a_failed_read_is_never_an_empty_account(
+    house: House, platform: Platform, rows: tuple[Any, ...], reason: str
+) -> None:
+    await house.accounts()
+    platform.balances["111"] = complete(*rows)
+    assert list((await house.openings()).failed.values()) == [reason]
+
+
+async def test_a_balance_kept_since_the_close_opens_the_next_day(house: House, platform: Platform, clock: ManualClock) -> None:
+    """At 20:05 the books turn: the evening's balance is the opening of tomorrow, and nobody asks again."""
+    await house.accounts()
+    await house.openings()
+    clock.moment = datetime(2026, 11, 23, 20, 5, tzinfo=KST)
+    platform.balances["111"] = replace(complete(balance("111", (cash_row(7),))), asked_at=clock.moment)
+    account = (await house.known())["111"]
+    await read_balance(**house.tools, account=account)
+    assert platform.asked == ["111", "111"]
+    result = await house.openings()
+    assert result.day == datetime(2026, 11, 24, tzinfo=KST).date()
+    cash, holdings = await house.position()
+    assert (cash.opened_on, cash.orderable, [one.quantity for one in holdings]) == (result.day, 7, [0])
+    assert platform.asked == ["111", "111"]
+
+
+async def test_a_balance_from_before_the_close_is_not_an_opening(house: House, platform: Platform, clock: ManualClock) -> None:
+    await house.accounts()
+    await house.openings()
+    clock.moment = datetime(2026, 11, 24, 7, 30, tzinfo=KST)
+    await house.openings()
+    assert platform.asked == ["111", "111"]
+
+
+async def test_an_instrument_nobody_knows_is_reported_and_not_sold(house: House, platform: Platform) -> None:
+    await house.accounts()
+    platform.balances["111"] = complete(balance("111", (cash_row(1),), holding_row(3, None, "A999999")))
+    result = await house.openings()
+    assert list(result.unresolved.values()) == [("A999999",)]
+    assert (await house.position())[1] == []
+
+
+async def test_p19_the_pages_behind_a_statement_are_kept(house: House) -> None:
+    await house.accounts()
+    result = await house.openings()
+    async with house.database.transaction(books=Books.ALL) as connection:
+        statement = await store.last_complete_balance(connection, result.opened[0])
+        assert statement is not None
+        pages = await VAULT.read(connection, statement.raw_ids)
+    assert list(pages.values()) == [b'{"page": 1}']
