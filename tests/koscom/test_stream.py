@@ -86,7 +86,7 @@ def commands(data: bytes | str) -> list[Frame]:
         head, _, body = one.lstrip("\n").partition("\n\n")
         if head:
             command, *headers = head.split("\n")
-            frames.append(Frame(command, dict(line.split(":", 1) for line in headers), body.encode()))  # type: ignore[arg-type]
+            frames.append(Frame(command, dict(line.split(":", 1) for line in headers), body.encode()))
     return frames
 
 
