@@ -80,8 +80,9 @@ def _create_counters() -> None:
         sa.Column("deposit_next", sa.BigInteger(), nullable=False),
         sa.Column("bought", sa.BigInteger(), server_default=ZERO, nullable=False),
         sa.Column("sold", sa.BigInteger(), server_default=ZERO, nullable=False),
+        sa.Column("costs", sa.BigInteger(), server_default=ZERO, nullable=False),
         sa.Column("reserved", sa.BigInteger(), server_default=ZERO, nullable=False),
-        sa.CheckConstraint("bought >= 0 and sold >= 0 and reserved >= 0", name=op.f("ck_cash_counters")),
+        sa.CheckConstraint("bought >= 0 and sold >= 0 and costs >= 0 and reserved >= 0", name=op.f("ck_cash_counters")),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_cash_account_id")),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_cash")),
     )

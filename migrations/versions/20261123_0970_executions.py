@@ -21,6 +21,7 @@ def upgrade() -> None:
     _inbox()
     _said()
     _fills()
+    _costs()
     for statement in SECURITY:
         op.execute(statement)
 
@@ -152,6 +153,24 @@ def _fills() -> None:
     op.create_index("ix_fill_account_day", "fill", ["account_id", "business_date"])
 
 
+def _costs() -> None:
+    op.create_table(
+        "trade_cost",
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("business_date", sa.Date(), nullable=False),
+        sa.Column("isin", sa.Text(), nullable=False),
+        sa.Column("side", sa.Text(), nullable=False),
+        sa.Column("basis", sa.Text(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("commission", sa.BigInteger(), nullable=False),
+        sa.Column("taxes", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("side in ('buy','sell')", name=op.f("ck_trade_cost_side")),
+        sa.CheckConstraint("amount >= 0 and commission >= 0 and taxes >= 0", name=op.f("ck_trade_cost_not_negative")),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_trade_cost_account_id")),
+        sa.PrimaryKeyConstraint("account_id", "business_date", "isin", "side", "basis", name=op.f("pk_trade_cost")),
+    )
+
+
 SECURITY = (
     """CREATE TRIGGER no_change BEFORE UPDATE OR DELETE ON fill
        FOR EACH STATEMENT EXECUTE FUNCTION audit.deny()""",
@@ -160,6 +179,12 @@ SECURITY = (
     "ALTER TABLE fill FORCE ROW LEVEL SECURITY",
     "CREATE POLICY books ON fill FOR SELECT TO ilim_app USING (ilim_sees_account(account_id))",
     "CREATE POLICY everything ON fill TO ilim_worker, ilim_owner USING (true) WITH CHECK (true)",
+    "ALTER TABLE trade_cost ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE trade_cost FORCE ROW LEVEL SECURITY",
+    "CREATE POLICY books ON trade_cost FOR SELECT TO ilim_app USING (ilim_sees_account(account_id))",
+    "CREATE POLICY everything ON trade_cost TO ilim_worker, ilim_owner USING (true) WITH CHECK (true)",
+    "GRANT SELECT ON trade_cost TO ilim_app",
+    "GRANT SELECT, INSERT, UPDATE ON trade_cost TO ilim_worker",
     "GRANT SELECT ON fill, inbox, stream_state TO ilim_app",
     "GRANT SELECT, INSERT ON fill, order_report, order_sighting TO ilim_worker",
     "GRANT SELECT, INSERT, UPDATE ON inbox, stream_state TO ilim_worker",
@@ -173,6 +198,6 @@ def downgrade() -> None:
     held = "SELECT EXISTS (SELECT 1 FROM inbox) OR EXISTS (SELECT 1 FROM fill) OR EXISTS (SELECT 1 FROM order_sighting)"
     if op.get_bind().execute(sa.text(held)).scalar():
         raise RuntimeError("there are reports or fills: a downgrade would drop evidence, so it is refused")
-    for table in ("fill", "order_sighting", "order_report", "stream_state", "inbox"):
+    for table in ("trade_cost", "fill", "order_sighting", "order_report", "stream_state", "inbox"):
         op.drop_table(table)
     op.execute("DROP SEQUENCE inbox_arrived_seq")

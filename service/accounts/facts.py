@@ -23,7 +23,7 @@ def account_part() -> Subquery:
 
 def cash_part() -> Subquery:
     """Orderable cash of `account_id`, with the day its opening holds for. Won."""
-    orderable = cash.c.opening - cash.c.bought + cash.c.sold - cash.c.reserved
+    orderable = cash.c.opening - cash.c.bought + cash.c.sold - cash.c.costs - cash.c.reserved
     return (
         select(cash.c.opened_on, orderable.label("orderable"))
         .where(cash.c.account_id == bindparam(ACCOUNT_ID, type_=Uuid))

@@ -66,12 +66,13 @@ class Cash:
     deposit_next: Won
     bought: Won
     sold: Won
+    costs: Won
     reserved: Won
 
     @property
     def after_settlement(self) -> Won:
-        """D+2: the opening with today's trades settled."""
-        return Won(self.opening - self.bought + self.sold)
+        """D+2: the opening with today's trades settled, their costs paid."""
+        return Won(self.opening - self.bought + self.sold - self.costs)
 
     @property
     def orderable(self) -> Won:
@@ -81,7 +82,7 @@ class Cash:
     @property
     def withdrawable(self) -> Won:
         """What no rung of the ladder and no open order needs; sale proceeds count only once they have settled."""
-        spent = self.bought + self.reserved
+        spent = self.bought + self.costs + self.reserved
         return Won(max(min(self.deposit, self.deposit_next, self.opening) - spent, 0))
 
 

@@ -28,11 +28,12 @@ class Movement:
     bought_won: int = 0
     sold_shares: int = 0
     sold_won: int = 0
+    costs_won: int = 0
     released_cash: int = 0
     released_shares: int = 0
 
     def touches_cash(self) -> bool:
-        return bool(self.bought_won or self.sold_won or self.released_cash)
+        return bool(self.bought_won or self.sold_won or self.costs_won or self.released_cash)
 
 
 async def move(connection: AsyncConnection, one: Movement) -> bool:
@@ -43,7 +44,12 @@ async def move(connection: AsyncConnection, one: Movement) -> bool:
         return False
     who = {"account": one.account_id, "day": one.day, "instrument": one.isin}
     if one.touches_cash():
-        values = {"bought_won": one.bought_won, "sold_won": one.sold_won, "released_won": one.released_cash}
+        values = {
+            "bought_won": one.bought_won,
+            "sold_won": one.sold_won,
+            "costs_won": one.costs_won,
+            "released_won": one.released_cash,
+        }
         await _expect_row(connection, parts.book_cash(), who | values)
     if one.bought_shares > 0:
         await _expect_row(connection, parts.book_buy(), who | {"shares": one.bought_shares, "cost_won": one.bought_won})

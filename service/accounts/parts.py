@@ -49,7 +49,7 @@ def _shares(name: str) -> BindParameter[int]:
 def reserve_cash(*, account: str = "account", day: str = "day", won: str = "won") -> Update:
     """Hold back `won` for a buy order. No row: not that much is orderable, or no opening for the day."""
     c, wanted = cash_table.c, _won(won)
-    orderable = c.opening - c.bought + c.sold - c.reserved
+    orderable = c.opening - c.bought + c.sold - c.costs - c.reserved
     return (
         update(cash_table)
         .where(c.account_id == _account(account), c.opened_on == _day(day), orderable >= wanted)
@@ -111,15 +111,18 @@ def book_cash(
     day: str = "day",
     bought: str = "bought_won",
     sold: str = "sold_won",
+    costs: str = "costs_won",
     released: str = "released_won",
 ) -> Update:
-    """A fill's money: what was paid, what was received, and what of the reservation it used up. Nothing limits what was
-    paid: an execution is a fact. No row: no opening for the day, or more released than held."""
+    """A fill's money: paid, received, cost, and what of the reservation it used up. Nothing limits what was paid:
+    an execution is a fact. No row: no opening for the day, or more released than held."""
     c, freed = cash_table.c, _won(released)
     return (
         update(cash_table)
         .where(c.account_id == _account(account), c.opened_on == _day(day), c.reserved >= freed)
-        .values(bought=c.bought + _won(bought), sold=c.sold + _won(sold), reserved=c.reserved - freed)
+        .values(
+            bought=c.bought + _won(bought), sold=c.sold + _won(sold), costs=c.costs + _won(costs), reserved=c.reserved - freed
+        )
         .returning(c.account_id)
     )
 

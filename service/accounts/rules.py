@@ -5,19 +5,27 @@ Sources: koscom/discretionary.md 2 (cash rows with a KRW-D0 style basis, or a si
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from service.accounts.model import Cash, Holding, Opening, OpeningHolding
 from service.core.money import Won, truncate_to_won
-from service.gateway import BalanceRow, HoldingRow
+from service.gateway import BalanceRow, HoldingRow, SettlementRow, Side
 
 WON_CURRENCIES = frozenset({"", "KRW"})
 
 
-def document_of(rows: Sequence[BalanceRow], remarks: Sequence[str], reason: str | None) -> dict[str, Any]:
-    """The rows as read, as JSON that any later reader understands. `reason` says why a reading is not complete."""
+def document_of(
+    rows: Sequence[BalanceRow],
+    remarks: Sequence[str],
+    reason: str | None,
+    unsettled: Sequence[tuple[date, int]] = (),
+) -> dict[str, Any]:
+    """The rows as read, as JSON that any later reader understands. `reason` says why a reading is not complete;
+    `unsettled` is what other trades will bring (won, signed) and when, where the broker gives no ladder."""
     return {
+        "unsettled": [{"settles_on": day.isoformat(), "won": str(won)} for day, won in unsettled],
         "cash": [
             {
                 "basis": cash.basis,
@@ -59,18 +67,41 @@ class Ladder:
 
 def ladder_of(document: Mapping[str, Any]) -> Ladder:
     """A broker that was asked for several asset types may repeat its cash; where the repeats differ the smaller counts. A
-    single row without basis is today's cash; what its margin (증거금) holds for unsettled buys cannot be ordered with."""
+    single row without basis is today's cash: what trades of the days before will bring is added rung by rung, and what its
+    margin (증거금) holds cannot be ordered with."""
     rungs: dict[int, Won] = {}
     for row in document["cash"]:
         if row["currency"] not in WON_CURRENCIES or row["cash"] is None:
             continue
         amount = _amount(row["cash"])
-        seen = {0: amount, 2: Won(amount - _amount(row["margin"]))} if row["basis"] is None else {row["basis"]: amount}
+        seen = _climbed(document, row, amount) if row["basis"] is None else {row["basis"]: amount}
         for basis, value in seen.items():
             rungs[basis] = min(rungs.get(basis, value), value)
     last = rungs.get(2, rungs.get(1, rungs.get(0, Won(0))))
     today = rungs.get(0, rungs.get(1, last))
     return Ladder(today, rungs.get(1, min(today, last)), last)
+
+
+def _climbed(document: Mapping[str, Any], row: Mapping[str, Any], amount: Won) -> dict[int, Won]:
+    """The ladder of a broker that names today's cash only."""
+    coming = [(one["settles_on"], int(one["won"])) for one in document.get("unsettled", ())]
+    first = min((day for day, _ in coming), default=None)
+    tomorrow = amount + sum(won for day, won in coming if day == first)
+    last = amount + sum(won for _, won in coming) - _amount(row["margin"])
+    return {0: amount, 1: Won(min(tomorrow, last) if not coming else tomorrow), 2: Won(last)}
+
+
+def unsettled_of(rows: Sequence[SettlementRow], after: date) -> list[tuple[date, int]] | None:
+    """What scheduled settlements bring after a day, signed: a sale brings its net amount, a purchase takes it. None when a
+    row does not say when, or which way: then nobody knows the cash of tomorrow."""
+    found: list[tuple[date, int]] = []
+    for row in rows:
+        if row.side is None or row.settles_on is None:
+            return None
+        if row.settles_on > after:
+            won = truncate_to_won(row.amount)
+            found.append((row.settles_on, won if row.side is Side.SELL else -won))
+    return found
 
 
 def holdings_of(document: Mapping[str, Any], isins: Mapping[str, str]) -> tuple[dict[str, OpeningHolding], tuple[str, ...]]:

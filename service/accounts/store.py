@@ -37,6 +37,12 @@ async def account_by_number(connection: AsyncConnection, broker: str, number: Ac
     return None if row is None else _account(row)
 
 
+async def accounts_numbered(connection: AsyncConnection, number: AccountNumber) -> list[UUID]:
+    """Accounts of that number at any broker: a report does not always say whose it is."""
+    wanted = select(account_table.c.id).where(account_table.c.number == number.reveal())
+    return list((await connection.execute(wanted)).scalars())
+
+
 async def accounts_page(
     connection: AsyncConnection, *, after: UUID | None, limit: int, broker: str | None = None
 ) -> list[Account]:
@@ -122,6 +128,7 @@ async def open_the_day(connection: AsyncConnection, account_id: UUID, day: date,
         "deposit_next": opening.deposit_next,
         "bought": 0,
         "sold": 0,
+        "costs": 0,
         "reserved": 0,
     }
     c = cash_table.c

@@ -2,7 +2,7 @@
 
 Two views follow from the counters and are never stored:
     sellable  = opening + bought - sold - reserved_sell   (selling an executed, unsettled buy is allowed)
-    orderable = opening - bought + sold - reserved        (sale proceeds may be used again at once, 재매매)
+    orderable = opening - bought + sold - costs - reserved (sale proceeds may be used again at once, 재매매)
 
 There is no CHECK that `reserved_sell` stays below the position: a client's own sale may overtake our resting order, and
 the fill is a fact that must be booked. Guards of the statement parts keep our own orders inside.
@@ -71,8 +71,9 @@ cash = Table(
     Column("deposit_next", WON, nullable=False),  # D+1
     Column("bought", WON, nullable=False, server_default=ZERO),
     Column("sold", WON, nullable=False, server_default=ZERO),
+    Column("costs", WON, nullable=False, server_default=ZERO),  # commission and taxes of the day's trades
     Column("reserved", WON, nullable=False, server_default=ZERO),
-    CheckConstraint("bought >= 0 and sold >= 0 and reserved >= 0", name="counters"),
+    CheckConstraint("bought >= 0 and sold >= 0 and costs >= 0 and reserved >= 0", name="counters"),
 )
 
 broker_statement = Table(

@@ -37,6 +37,7 @@ class Openings:
 @dataclass(frozen=True)
 class _Task:
     day: date
+    trade_days: tuple[date, ...]  # whose trades have not all settled when the day begins
     since: datetime
     isins: dict[str, str]
 
@@ -57,7 +58,8 @@ async def take_opening(
         calendar = await load_calendar(connection)
         day = calendar.business_day_at(clock.now())
         since = calendar.last_close(calendar.previous_trading_day(day))
-        task = _Task(day, since, await isins_by_short_code(connection))
+        before = tuple(calendar.add_trading_days(day, -n) for n in (1, 2))
+        task = _Task(day, before, since, await isins_by_short_code(connection))
         accounts = await store.tradable_accounts(connection)
     result = Openings(day)
     for account in accounts:
@@ -71,6 +73,7 @@ async def take_opening(
                 gateway=gateway,
                 vault=vault,
                 account=account,
+                trade_days=task.trade_days,
                 call_class=call_class,
                 principal=principal,
                 request_id=request_id,

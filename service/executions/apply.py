@@ -25,18 +25,20 @@ from service.executions import store
 from service.executions.impossible import impossible
 from service.executions.matching import Reversal, Trade, pushed, unpushed, unrecorded
 from service.executions.store import Fill, Waiting
-from service.gateway import CancelReject, ExecutionReport, Gateway, RawReport, Report, Unreadable
+from service.gateway import BrokerProfile, CancelReject, ExecutionReport, Gateway, RawReport, Report, Unreadable
 from service.infra.db import Transaction
 from service.infra.failpoints import fp
 from service.infra.metrics import counter
 from service.market.book import MarketBook
 from service.market.calendar import Calendar
+from service.market.store import find_instrument
 from service.orders import known
 from service.orders import store as orders
 from service.orders.advance import Cause, Traded, advance
 from service.orders.model import Order
+from service.settlement.accrue import Terms, accrue
 from service.settlement.rules import Figures, settles_on
-from service.settlement.store import load_figures
+from service.settlement.store import CostKey, load_figures
 
 log = structlog.get_logger()
 
@@ -152,13 +154,13 @@ class Applier:
             )
         fills = await new_fills(connection, order, dated, self.clock)
         await store.add_fills(connection, fills)
+        profile = self.gateway.profile(order.broker)
+        costs = await cost_of(connection, order, fills, dated, profile)
         cause = Cause(
             "order.reported",
             {"evidence": [str(one.raw_id) for one, _ in group], "fills": [_short(one) for one in fills]},
         )
-        await advance(
-            connection, order, cause, profile=self.gateway.profile(order.broker), now=self.clock.now(), traded=net(fills)
-        )
+        await advance(connection, order, cause, profile=profile, now=self.clock.now(), traded=net(fills, costs))
         await store.settle(connection, [one.raw_id for one, _ in group], "applied")
         SETTLED.labels("applied").inc(len(group))
 
@@ -285,9 +287,30 @@ def _opposite(target: Fill, reversal: Reversal, number: int, clock: Clock) -> Fi
     )
 
 
-def net(fills: Sequence[Fill]) -> Traded:
+async def cost_of(connection: AsyncConnection, order: Order, fills: Sequence[Fill], dated: Dated, profile: BrokerProfile) -> int:
+    """The change of commission and taxes that new fills bring, on the broker's own basis. Won."""
+    if not fills:
+        return 0
+    amounts: dict[str, int] = {}
+    for one in fills:
+        basis = {"day": "", "order": str(order.id), "fill": str(one.reverses or one.id)}[profile.cost_base]
+        amounts[basis] = amounts.get(basis, 0) + one.amount
+    listed = await find_instrument(connection, order.isin)
+    terms = Terms(
+        commission_rate=profile.commission_rate,
+        commission_unit=profile.commission_unit,
+        market=listed.market if listed else "kospi",
+        product=listed.product if listed else "stock",
+        settles_on=settles_on(dated.figures, order.business_date, dated.calendar),
+    )
+    key = CostKey(order.account_id, order.business_date, order.isin, order.side)
+    return await accrue(connection, dated.figures, terms, key, amounts)
+
+
+def net(fills: Sequence[Fill], costs: int) -> Traded:
     """What new fills add up to."""
     return Traded(
+        costs=costs,
         quantity=sum(one.quantity for one in fills),
         amount=sum(one.amount for one in fills),
         exact_amount=sum((one.price * one.quantity for one in fills), Decimal(0)),

@@ -17,7 +17,7 @@ from service.audit import append
 from service.audit.evidence import Raw
 from service.core.clock import monotonic
 from service.executions import store
-from service.executions.apply import Applier, Dated, net, new_fills
+from service.executions.apply import Applier, Dated, cost_of, net, new_fills
 from service.executions.matching import Trade, inquired
 from service.executions.sighting import Sighted, sightings
 from service.gateway import CallClass, Complete, ExecutionReport, OrderRow
@@ -137,7 +137,8 @@ async def _apply(applier: Applier, found: Sighted, evidence: UUID) -> None:
         numbered = replace(order, broker_order_number=order.broker_order_number or found.number)
         cause = Cause("order.sighted", {"evidence": [str(evidence)], "executed": found.executed, "ended": ended})
         profile = applier.gateway.profile(order.broker)
-        await advance(connection, numbered, cause, profile=profile, now=now, traded=net(fills))
+        costs = await cost_of(connection, order, fills, dated, profile)
+        await advance(connection, numbered, cause, profile=profile, now=now, traded=net(fills, costs))
 
 
 def _tells(order: Order, found: Sighted, fills: Sequence[store.Fill], ended: bool) -> bool:

@@ -30,6 +30,7 @@ class Traded:
     quantity: int = 0
     amount: int = 0
     exact_amount: Decimal = Decimal(0)
+    costs: int = 0  # commission and taxes
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ def _movement(order: Order, held: Reserve, new: Traded) -> Movement:
         bought_won=new.amount if buys else 0,
         sold_shares=0 if buys else new.quantity,
         sold_won=0 if buys else new.amount,
+        costs_won=new.costs,
         released_cash=order.reserved_cash - held.cash,
         released_shares=order.reserved_quantity - held.quantity,
     )

@@ -1,8 +1,8 @@
-"""Dated figures of settlement: tax rates by settlement date, and the length of the cycle by trade date."""
+"""Dated figures of settlement (tax rates by settlement date, the length of the cycle by trade date) and what trades cost."""
 
-from sqlalchemy import CheckConstraint, Column, Date, Integer, Numeric, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import CheckConstraint, Column, Date, ForeignKey, Integer, Numeric, PrimaryKeyConstraint, Table, Text, Uuid
 
-from service.infra.db import metadata
+from service.infra.db import WON, metadata
 
 tax_rate = Table(
     "tax_rate",
@@ -23,4 +23,21 @@ settlement_cycle = Table(
     Column("valid_from", Date, primary_key=True),  # a trade date
     Column("days", Integer, nullable=False),
     CheckConstraint("days between 0 and 5", name="days"),
+)
+
+# What brokers work costs out on differs: an issue and day, an order, or a fill. One row is one such basis.
+trade_cost = Table(
+    "trade_cost",
+    metadata,
+    Column("account_id", Uuid, ForeignKey("account.id"), nullable=False),
+    Column("business_date", Date, nullable=False),
+    Column("isin", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("basis", Text, nullable=False),  # empty: issue and day; else the id of the order or the fill
+    Column("amount", WON, nullable=False),
+    Column("commission", WON, nullable=False),
+    Column("taxes", WON, nullable=False),
+    PrimaryKeyConstraint("account_id", "business_date", "isin", "side", "basis"),
+    CheckConstraint("side in ('buy','sell')", name="side"),
+    CheckConstraint("amount >= 0 and commission >= 0 and taxes >= 0", name="not_negative"),
 )
