@@ -1,4 +1,5 @@
-"""Ask a broker for the balance of one account (일임 계좌잔고), and for what is unsettled where it names no ladder. Keep the answer, whole or not, with its raw pages.
+"""Ask a broker for the balance of one account (일임 계좌잔고), and for what is unsettled where it names no ladder. Keep the
+answer, whole or not, with its raw pages.
 
 An incomplete answer is kept too, as what it is: it shows what was readable and proves no absence (P17). Nothing of ours
 changes here.

@@ -27,7 +27,7 @@ def _at_most_100(text: str) -> str:
 Won = Annotated[str, Field(pattern=WON_PATTERN, examples=["100000000"])]
 Percent = Annotated[str, Field(pattern=PERCENT_PATTERN, examples=["10"]), AfterValidator(_at_most_100)]
 Isin = Annotated[str, Field(pattern=ISIN_PATTERN, examples=["KR7005930003"])]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*\S[^\x00-\x1f]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*[^\x00-\x20][^\x00-\x1f]*$")]
 CI = re.compile(r"[A-Za-z0-9+/]{86}==")
 
 

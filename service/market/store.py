@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from sqlalchemy import Row, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.gateway import Session
@@ -69,7 +69,7 @@ async def instrument_days(connection: AsyncConnection, isins: Sequence[str], on:
     c = day_table.c
     newest = (
         select(day_table)
-        .distinct(c.isin)
+        .ext(distinct_on(c.isin))
         .where(c.isin.in_(isins), c.business_date <= on)
         .order_by(c.isin, c.business_date.desc())
     )

@@ -22,6 +22,7 @@ from service.gateway import (
     LinkedAccount,
     ListedInstrument,
     Membership,
+    SettlementRow,
 )
 
 ASKED = datetime(2026, 11, 23, 7, 30, tzinfo=KST)
@@ -62,6 +63,7 @@ class Platform:
     closing_days: Inquiry[date] = field(default_factory=complete)
     member: Membership | Failure = field(default_factory=lambda: Failure("timeout", ""))
     linked: Inquiry[LinkedAccount] = field(default_factory=complete)
+    coming: Inquiry[SettlementRow] = field(default_factory=complete)
     asked: list[str] = field(default_factory=list)
 
     async def accounts(self, broker: str, _call_class: CallClass) -> Inquiry[AccountRow]:
@@ -70,6 +72,11 @@ class Platform:
     async def balance(self, _broker: str, account: AccountNumber, _call_class: CallClass) -> Inquiry[BalanceRow]:
         self.asked.append(account.reveal())
         return self.balances[account.reveal()]
+
+    async def settlements(
+        self, _broker: str, _account: AccountNumber, _day: date | None, _call_class: CallClass
+    ) -> Inquiry[SettlementRow]:
+        return self.coming
 
     async def instruments(self, market: str) -> Inquiry[ListedInstrument]:
         return self.lists.get(market, complete())

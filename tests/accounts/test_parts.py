@@ -60,15 +60,15 @@ async def test_racing_buys_never_reserve_more_than_there_is(worker_database: Dat
 
 async def test_sale_proceeds_may_be_used_again_at_once(worker_database: Database, book: Book) -> None:
     assert await moved(worker_database, RESERVE_CASH, book, won=10_000_000)
-    assert await moved(worker_database, BOOK_CASH, book, bought_won=0, sold_won=700_000, released_won=0)
+    assert await moved(worker_database, BOOK_CASH, book, bought_won=0, sold_won=700_000, costs_won=0, released_won=0)
     assert await moved(worker_database, RESERVE_CASH, book, won=700_000)
 
 
 async def test_a_fill_uses_up_its_reservation_and_not_that_of_others(worker_database: Database, book: Book) -> None:
     await moved(worker_database, RESERVE_CASH, book, won=5_000_000)
-    assert await moved(worker_database, BOOK_CASH, book, bought_won=1_990_000, sold_won=0, released_won=2_000_000)
+    assert await moved(worker_database, BOOK_CASH, book, bought_won=1_990_000, sold_won=0, costs_won=0, released_won=2_000_000)
     assert (await position(worker_database, book)).orderable == 10_000_000 - 3_000_000 - 1_990_000
-    assert not await moved(worker_database, BOOK_CASH, book, bought_won=1, sold_won=0, released_won=3_000_001)
+    assert not await moved(worker_database, BOOK_CASH, book, bought_won=1, sold_won=0, costs_won=0, released_won=3_000_001)
     assert not await moved(worker_database, RELEASE_CASH, book, won=3_000_001)
     assert await moved(worker_database, RELEASE_CASH, book, won=3_000_000)
 
@@ -120,7 +120,7 @@ async def test_p12_a_busted_buy_is_taken_back_whole(worker_database: Database, b
     ("statement", "values"),
     [
         (RESERVE_CASH, {"won": 1}),
-        (BOOK_CASH, {"bought_won": 1, "sold_won": 0, "released_won": 0}),
+        (BOOK_CASH, {"bought_won": 1, "sold_won": 0, "costs_won": 0, "released_won": 0}),
         (RESERVE_HOLDING, {"shares": 1}),
         (BOOK_BUY, {"shares": 1, "cost_won": 1}),
         (BOOK_SELL, {"shares": 1, "released_shares": 0}),
