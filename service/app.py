@@ -17,13 +17,14 @@ from service.infra.caller import Authenticator
 from service.infra.db import Database
 from service.infra.http import DEFAULT_MAX_BODY_BYTES, Front
 from service.infra.readiness import readiness
+from service.mandates.routes import router as mandates
 from service.market.routes import router as market
 from service.orders.routes import router as orders
 from service.people.routes import router as people
 from service.settings import Settings
 from service.wiring import assemble
 
-ROUTERS = (orders, executions, accounts, market, people, console)
+ROUTERS = (orders, executions, accounts, mandates, market, people, console)
 
 
 class Wiring(Protocol):
