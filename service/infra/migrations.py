@@ -17,19 +17,17 @@ import service
 SCRIPTS = Path(service.__file__).parent.parent / "migrations"
 
 
-def config(url: str, versions: Path | None = None) -> Config:
+def config(url: str) -> Config:
     made = Config()
     made.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     made.set_main_option("path_separator", "newline")
-    if versions is not None:
-        made.set_main_option("version_locations", str(versions))
     made.attributes["url"] = url
     return made
 
 
-def upgrade(owner_url: str, revision: str = "head", *, versions: Path | None = None) -> None:
+def upgrade(owner_url: str, revision: str = "head") -> None:
     """Bring the database up. Each migration is a transaction of its own; a second migrator waits for the first."""
-    command.upgrade(config(owner_url, versions), revision)
+    command.upgrade(config(owner_url), revision)
 
 
 def downgrade(owner_url: str, revision: str) -> None:
