@@ -101,5 +101,5 @@ async def run_once(transaction: Transaction, slot: Slot, holder: UUID, work: Wor
         fp("jobs.done")
         async with transaction() as connection:
             await finish(connection, slot, holder, outcome)
-        JOB_RUNS.labels(slot.job, outcome).inc()
+        JOB_RUNS.labels(slot.job).inc()
         return outcome

@@ -21,6 +21,7 @@ from service.core.secret import Masked
 MASK = "********"
 MAX_TEXT = 8192  # characters of one field; a longer one is cut, so that no upstream's page fills the disk
 MAX_DEPTH = 6
+MAX_INTEGER = 2**63 - 1  # beyond it there is no JSON integer that every reader takes
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -52,8 +53,10 @@ def clean_text(text: str) -> str:
 
 def clean(value: Any, depth: int = 0) -> Any:
     """A JSON value of anything, by the three walls."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | float):
         return value
+    if isinstance(value, int):
+        return value if -MAX_INTEGER <= value <= MAX_INTEGER else str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"  # raw messages hold what must not be logged
     if depth < MAX_DEPTH and isinstance(value, Mapping):

@@ -48,5 +48,5 @@ HTTP_SECONDS = histogram("ilim_http_request_seconds", "Time to answer a request"
 HTTP_IN_FLIGHT = gauge("ilim_http_requests_in_flight", "Requests being answered now")
 CLOCK_STALE = gauge("ilim_clock_stale", "1 while the driven clock cannot be reached")
 LEASE_HELD = gauge("ilim_lease_held", "1 while this process holds the lease", ("name",))
-JOB_RUNS = counter("ilim_job_runs_total", "Runs of jobs that ended here", ("job", "outcome"))
+JOB_RUNS = counter("ilim_job_runs_total", "Runs of jobs that ended here", ("job",))
 NOTIFY_ERRORS = counter("ilim_notify_errors_total", "NOTIFY or LISTEN connections lost", ("part",))

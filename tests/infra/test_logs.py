@@ -1,0 +1,113 @@
+"""One JSON line a record, no secret in it, nothing that fools its reader."""
+
+import io
+import logging
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+import structlog
+
+from service.core.secret import AccountNumber, Secret
+from service.infra import logs
+
+CI = "Ab3+" * 21 + "Zz=="
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJraW0ifQ.c2lnbmF0dXJl"
+CANARY = "canary-5f2b"
+
+
+@pytest.fixture
+def stream() -> Iterator[io.BytesIO]:
+    """This process's log, in memory; afterwards everything is as it was."""
+    root, levels = logging.getLogger(), {}
+    handlers, level = list(root.handlers), root.level
+    levels = {name: logging.getLogger(name).level for name in ("httpx", "httpcore", "uvicorn.access", "apscheduler")}
+    out = io.BytesIO()
+    logs.configure("INFO", "test", out)
+    yield out
+    structlog.reset_defaults()
+    root.handlers[:], root.level = handlers, level
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+
+
+def lines(stream: io.BytesIO) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_record_is_one_json_line_with_its_request(stream: io.BytesIO) -> None:
+    token = logs.request_id.set("request-1")
+    structlog.get_logger().info("orders.submitted", quantity=3, price=Decimal("0.10"))
+    logs.request_id.reset(token)
+    [line] = lines(stream)
+    assert line | {"at": ""} == {
+        "at": "", "level": "info", "event": "orders.submitted", "process": "test", "request_id": "request-1",
+        "quantity": 3, "price": "0.10",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"account": AccountNumber(CANARY), "key": Secret(CANARY)},
+        {"headers": {"Authorization": CANARY, "apikey": CANARY, "Set-Cookie": CANARY}},
+        {"rows": [{"ci": CANARY}, {"CI": CANARY}, {"x-api-key": CANARY}]},
+        {"raw": CANARY.encode()},
+        {"said": f"Authorization: Basic {CANARY}="},
+        {"said": f"Bearer {CANARY}"},
+        {"said": f"cannot connect to postgresql://ilim_app:{CANARY}@db/ilim"},
+        {"said": f"GET /v3/market?apikey={CANARY}&x=1"},
+        {"said": f'{{"secret": "{CANARY}"}}'},
+        {"deep": {"a": {"b": {"c": {"password": CANARY}}}}},
+    ],
+)
+def test_no_field_shows_a_secret(stream: io.BytesIO, fields: dict[str, Any]) -> None:
+    structlog.get_logger().warning("wire.answer", **fields)
+    assert lines(stream)
+    assert CANARY.encode() not in stream.getvalue()
+
+
+@pytest.mark.parametrize("secret", [CI, JWT])
+def test_known_shapes_are_cut_out_of_any_text(stream: io.BytesIO, secret: str) -> None:
+    structlog.get_logger().info("x", said=f"upstream said <{secret}> to us")
+    logging.getLogger("some.library").warning("upstream said %s", secret)
+    assert len(lines(stream)) == 2
+    assert secret.encode() not in stream.getvalue()
+
+
+def test_an_exceptions_text_is_cleaned_too(stream: io.BytesIO) -> None:
+    try:
+        raise ValueError(f"postgresql://u:{CANARY}@db")
+    except ValueError:
+        structlog.get_logger().exception("db.failed")
+    [line] = lines(stream)
+    assert "ValueError" in line["exception"]
+    assert CANARY.encode() not in stream.getvalue()
+
+
+@pytest.mark.parametrize("trick", ["\r\n{}", "\x1b[2J", "\u2028", "\u2029", "\x00", "\u202e", "\u2066", "\x85", "\u200b"])
+def test_no_text_fools_a_reader(stream: io.BytesIO, trick: str) -> None:
+    structlog.get_logger().info("x", **{f"name{trick}": f"kim{trick}park"})
+    [line] = lines(stream)
+    for text in (*line, *map(str, line.values())):
+        assert not set(trick) - set("{}[2J") & set(text)
+
+
+def test_a_long_text_is_cut(stream: io.BytesIO) -> None:
+    structlog.get_logger().info("x", page="y" * 100_000)
+    assert len(stream.getvalue()) < 2 * logs.MAX_TEXT
+
+
+def test_libraries_go_through_the_same_door(stream: io.BytesIO) -> None:
+    logging.getLogger("uvicorn.error").info("started")
+    logging.getLogger("apscheduler.executors").warning("missed %s", "a job")
+    logging.getLogger("httpx").info("HTTP Request: GET https://host/?apikey=x")
+    logging.getLogger("uvicorn.access").info("GET /")
+    assert [line["event"] for line in lines(stream)] == ["started", "missed a job"]
+
+
+def test_an_unloggable_value_does_not_end_what_it_speaks_of(stream: io.BytesIO) -> None:
+    structlog.get_logger().info("x", value=object(), numbers={1: {2, 3}}, big=2**80)
+    assert len(lines(stream)) == 1
