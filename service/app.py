@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 
 import service
 from service.accounts.routes import router as accounts
+from service.audit.routes import router as audit
 from service.console.routes import router as console
 from service.core.clock import Clock
 from service.executions.routes import router as executions
@@ -24,7 +25,7 @@ from service.people.routes import router as people
 from service.settings import Settings
 from service.wiring import assemble
 
-ROUTERS = (orders, executions, accounts, mandates, market, people, console)
+ROUTERS = (orders, executions, accounts, mandates, market, people, audit, console)
 
 
 class Wiring(Protocol):

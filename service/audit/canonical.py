@@ -45,9 +45,7 @@ def encode(document: dict[str, Any]) -> bytes:
     """The canonical bytes of a document. Raises ValueError when they would not fit a ledger entry."""
     body = orjson.dumps(plain_value(document), option=orjson.OPT_SORT_KEYS)
     if len(body) > LARGEST_BODY:
-        raise ValueError(
-            f"a ledger entry holds {LARGEST_BODY} bytes, this one has {len(body)}: attach large parts by hash"
-        )
+        raise ValueError(f"a ledger entry holds {LARGEST_BODY} bytes, this one has {len(body)}: attach large parts by hash")
     return body
 
 

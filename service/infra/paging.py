@@ -58,6 +58,16 @@ def after_uuid(cursor: str | None) -> UUID | None:
         raise _bad() from None
 
 
+def after_number(cursor: str | None) -> int | None:
+    """The number after which the page begins. Raises BadRequest."""
+    if cursor is None:
+        return None
+    text = decode(cursor)[0]
+    if not text.isdecimal() or len(text) > 18:
+        raise _bad()
+    return int(text)
+
+
 def cut(rows: Sequence[Item], limit: int, key: Callable[[Item], str]) -> Page[Item]:
     """The page of rows that were read with `limit + 1`."""
     kept = tuple(rows[:limit])
