@@ -7,5 +7,5 @@ from collections.abc import Awaitable, Callable
 async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 5) -> None:
     """Ask again and again until it holds. Raises TimeoutError. For states that ring no bell of ours."""
     async with asyncio.timeout(seconds):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - another process rings no event
             await asyncio.sleep(0.005)
