@@ -148,7 +148,7 @@ SET_BOOKS = text("select set_config('ilim.user', :books, true)")
 
 def _begin_with(books: Whose) -> str:
     # The text is a UUID's own rendering or one of two constants, never a caller's words.
-    return "BEGIN" if books is Books.NONE else "BEGIN; SET LOCAL ilim.\"user\" = '" + _books_text(books) + "'"
+    return "BEGIN" if books is Books.NONE else 'BEGIN; SET LOCAL ilim."user" = \'' + _books_text(books) + "'"
 
 
 async def _no_reset(_connection: asyncpg.Connection) -> None:
