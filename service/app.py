@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 
 import service
 from service.accounts.routes import router as accounts
@@ -13,7 +13,7 @@ from service.audit.routes import router as audit
 from service.console.routes import router as console
 from service.core.clock import Clock
 from service.executions.routes import router as executions
-from service.infra import metrics, problems
+from service.infra import docs_page, metrics, problems
 from service.infra.caller import Authenticator
 from service.infra.db import Database
 from service.infra.http import DEFAULT_MAX_BODY_BYTES, Front
@@ -104,6 +104,13 @@ async def readyz(request: Request) -> Response:
     wiring: Wiring = request.app.state.wiring
     said: dict[str, Any] = await readiness(wiring.database, wiring.clock)
     return JSONResponse(said, status_code=200 if said["ready"] else 503)
+
+
+@house.get("/docs")
+async def docs(request: Request) -> Response:
+    """Every call, for a person."""
+    page = docs_page.render(request.app.openapi(), str(request.base_url).rstrip("/"))
+    return HTMLResponse(page, headers={"Content-Security-Policy": docs_page.CONTENT_SECURITY_POLICY})
 
 
 @house.get("/metrics")

@@ -59,7 +59,7 @@ def _operation(document: Json, path: str, method: str, operation: Json, base_url
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     return (
         f'<h2 id="{_anchor(path, method)}"><span class="method">{method.upper()}</span> {html.escape(path)}</h2>'
-        f"<p>{html.escape(operation.get('description', operation.get('summary', '')))}</p>"
+        f"<p>{html.escape(str(operation.get('description', operation.get('summary', ''))))}</p>"
         f"{_table('Parameters', [_parameter(one) for one in operation.get('parameters', [])])}"
         f"{_table('Body', _fields(document, body.get('schema', {})))}"
         f"<pre>{html.escape(_curl(path, method, operation, body, base_url))}</pre>"
@@ -106,7 +106,7 @@ def _curl(path: str, method: str, operation: Json, body: Json, base_url: str) ->
     if any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", [])):
         words.append('-H "Idempotency-Key: $(uuidgen)"')
     if body:
-        example = body.get("example") or next((one["value"] for one in body.get("examples", {}).values()), {})
+        example: Any = body.get("example") or next((one["value"] for one in body.get("examples", {}).values()), {})
         words += ["-H 'Content-Type: application/json'", f"-d '{json.dumps(example, ensure_ascii=False)}'"]
     return " \\\n  ".join(words)
 
