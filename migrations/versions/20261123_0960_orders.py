@@ -115,6 +115,8 @@ def _requests() -> None:
         sa.Column("queued_at", sa.DateTime(timezone=True), nullable=False, comment="business time"),
         sa.Column("sent_at", sa.DateTime(timezone=True), comment="business time"),
         sa.Column("answered_at", sa.DateTime(timezone=True), comment="business time"),
+        sa.Column("retry_at", sa.DateTime(timezone=True),
+                  comment="real time before which a request that was not sent is left alone"),
         sa.CheckConstraint("kind IN ('new', 'amendment', 'cancellation')", name=op.f("ck_order_request_kind")),
         sa.CheckConstraint(
             "state IN ('queued', 'sending', 'sent', 'acknowledged', 'refused', 'unknown')", name=op.f("ck_order_request_state")

@@ -90,8 +90,7 @@ class Dispatcher:
         return await self._permit(connection, order, request, now)
 
     async def _permit(self, connection: AsyncConnection, order: Order, request: Request, now: datetime) -> Claim:
-        previous = order.last_not_refused() if request.kind is not RequestKind.NEW else None
-        orig = _orig(order, request) if previous else None
+        orig = None if request.kind is RequestKind.NEW else _orig(order, request)
         claimed = replace(request, state=move(request.state, RequestEvent.CLAIMED), sent_at=now, orig_cl_ord_id=orig)
         n = await store.add_attempt(connection, request.id, sender=self.sender, epoch=self.epoch, patience_s=PATIENCE_S)
         account = await find_account(connection, order.account_id)
@@ -129,6 +128,8 @@ class Dispatcher:
             )  # fmt: skip
             request = next(one for one in order.requests if one.id == claim.request.id)
             answered = _answered(request, outcome, reason, now)
+            if answered.state is RequestState.QUEUED:
+                await store.leave_alone(connection, request.id, claim.n)
             await advance(
                 connection, _with(order, answered), _cause(request, outcome, reason, evidence),
                 profile=self.gateway.profile(order.broker), now=now,

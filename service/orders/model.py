@@ -179,10 +179,5 @@ class Order:
         """The earliest request whose outcome is not established."""
         return next((one for one in self.requests if one.state is RequestState.UNKNOWN), None)
 
-    def last_not_refused(self) -> Request | None:
-        """OrigClOrdID of the next request names this one; an amendment in flight included."""
-        chain = [one for one in self.requests if one.kind is not RequestKind.CANCELLATION]
-        return next((one for one in reversed(chain) if one.state is not RequestState.REFUSED), None)
-
     def in_flight(self, kind: RequestKind) -> Request | None:
         return next((one for one in self.requests if one.kind is kind and one.state in OPEN_REQUEST), None)

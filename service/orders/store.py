@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, func, insert, literal, select, true, update
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, func, insert, literal, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.facts import account_part
@@ -145,13 +145,25 @@ async def next_queued(connection: AsyncConnection, brokers: Sequence[str]) -> tu
     question = (
         select(order_request.c.order_id, order_request.c.id)
         .join(orders, orders.c.id == order_request.c.order_id)
-        .where(order_request.c.state == "queued", orders.c.broker.in_(brokers))
+        .where(order_request.c.state == "queued", orders.c.broker.in_(brokers), _ripe())
         .order_by(urgency, order_request.c.queued_at, order_request.c.cl_ord_id)
         .limit(1)
         .with_for_update(skip_locked=True, of=orders)
     )
     row = (await connection.execute(question)).first()
     return (row.order_id, row.id) if row else None
+
+
+def _ripe() -> ColumnElement[bool]:
+    return or_(order_request.c.retry_at.is_(None), order_request.c.retry_at <= func.clock_timestamp())
+
+
+async def leave_alone(connection: AsyncConnection, request_id: UUID, n: int) -> None:
+    """After attempt `n` wrote no byte: twice as long each time, 0.2 s to 5 s, or a platform that is down would be
+    knocked at thousands of times in the 30 s an order has."""
+    pause = min(Decimal("0.1") * 2**n, Decimal(5)) if n < 10 else Decimal(5)
+    later = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, pause)
+    await save_request(connection, request_id, retry_at=later)
 
 
 async def add_attempt(connection: AsyncConnection, request_id: UUID, *, sender: str, epoch: int, patience_s: Decimal) -> int:

@@ -120,6 +120,7 @@ order_request = Table(
     Column("queued_at", MOMENT, nullable=False, comment="business time"),
     Column("sent_at", MOMENT, comment="business time"),
     Column("answered_at", MOMENT, comment="business time"),
+    Column("retry_at", MOMENT, comment="real time before which a request that was not sent is left alone"),
     CheckConstraint("kind IN ('new', 'amendment', 'cancellation')", name="kind"),
     CheckConstraint(one_of("state", REQUEST_STATES), name="state"),
     CheckConstraint("length(cl_ord_id) BETWEEN 1 AND 20", name="cl_ord_id_fits"),

@@ -148,6 +148,9 @@ async def test_not_sent_goes_out_again_under_the_same_id(life: Life) -> None:
     await life.submit()
     life.gateway.answers = [NotSent("connect"), Accepted(None, b"{}")]
     await life.dispatch()
+    assert len(life.gateway.sends) == 1  # left alone for a moment: a platform that is down is not knocked at in a loop
+    await fetch(life.urls.superuser, "update order_request set retry_at = now() - interval '1 s'")
+    await life.dispatch()
     assert [one.cl_ord_id for one in life.gateway.sends] == [life.gateway.sends[0].cl_ord_id] * 2
     attempts = await fetch(life.urls.superuser, "select outcome from attempt order by n")
     assert [row["outcome"] for row in attempts] == ["not_sent", "accepted"]
