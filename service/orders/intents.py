@@ -65,7 +65,8 @@ async def _answer(
     request_id: str,
 ) -> Answer:  # fmt: skip
     try:
-        after = await effect(connection, order)
+        async with connection.begin_nested():  # what a refused verb had written is undone; its refusal is not
+            after = await effect(connection, order)
     except ServiceError as refused:
         body = {"asked": asked, "violations": [one.as_dict() for one in refused.violations], "reason": refused.slug}
         await store.save_order(connection, order.id, audit_seq=order.audit_seq + 1)
