@@ -73,6 +73,10 @@ def _value(authority: Authority, value: Won) -> list[Violation]:
         found.append(
             Violation("order-value-exceeded", "quantity", "Above the mandate's largest order.", str(largest), str(value))
         )
+    threshold = authority.limits.get("four_eyes_threshold")
+    if threshold is not None and value >= int(threshold):
+        message = "From this value on a second person must approve, and approvals are not offered yet. Order less."
+        found.append(Violation("four-eyes-required", "quantity", message, str(threshold), str(value)))
     limit = authority.turnover_limit
     if limit is not None and authority.turnover + value > limit:
         total = str(authority.turnover + value)

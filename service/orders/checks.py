@@ -78,6 +78,7 @@ class Facts:
     tick: Decimal | None
     reserve_cash: Won
     twin_in_doubt: bool
+    limits_doubt: Violation | None = None  # the supplied price limits do not follow from the base price
 
 
 Check = Callable[[Wish, Facts], list[Violation]]
@@ -115,7 +116,7 @@ def _instrument(_wish: Wish, facts: Facts) -> list[Violation]:
         return [Violation("instrument-unknown", "isin", "Not in today's instrument master. Check the ISIN or short code.")]
     if instrument.base_price is None:
         return [Violation("instrument-not-current", "isin", "The master of this business date was not read yet. Synchronise it.")]
-    found: list[Violation] = []
+    found: list[Violation] = [] if facts.limits_doubt is None else [facts.limits_doubt]
     if instrument.halted:
         found.append(Violation("instrument-halted", "isin", "Trading of this instrument is halted (거래정지)."))
     after = facts.session is not None and facts.session.session is Session.AFTER_MARKET

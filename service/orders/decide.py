@@ -18,6 +18,7 @@ from service.gateway import BrokerProfile, OrderType, RequestKind, Session, Side
 from service.mandates.authority import Authority, authority_violations
 from service.market.book import MarketRules
 from service.market.model import Product
+from service.market.rules import check_limits
 from service.orders.checks import CONFLICTS, AccountFacts, Facts, InstrumentFacts, Wish, order_value, violations, worst_price
 from service.orders.desk import send_by, session_facts
 from service.orders.model import Order, Request, RequestState, Status
@@ -79,6 +80,7 @@ def decide(
         tick=_tick(asked.wish, instrument, rules, now),
         reserve_cash=held.cash,
         twin_in_doubt=row["twin_in_doubt"],
+        limits_doubt=_limits_doubt(instrument, rules, now),
     )
     found = violations(asked.wish, facts) + _reused(row)
     order = None
@@ -148,6 +150,17 @@ def _tick(wish: Wish, instrument: InstrumentFacts | None, rules: MarketRules, no
     if wish.price is None or instrument is None:
         return None
     return rules.ticks.tick(Product(instrument.product), wish.price, kst_date(now))
+
+
+def _limits_doubt(instrument: InstrumentFacts | None, rules: MarketRules, now: datetime) -> Violation | None:
+    """Limits that do not follow from the base price would let a slip of the finger through: then nothing goes out."""
+    if instrument is None or instrument.base_price is None:
+        return None
+    checked = check_limits(
+        rules.ticks, product=Product(instrument.product), base=instrument.base_price, upper=instrument.upper_limit,
+        lower=instrument.lower_limit, on=kst_date(now), liquidation=instrument.liquidation,
+    )  # fmt: skip
+    return checked.violation
 
 
 def _reused(row: Mapping[str, Any]) -> list[Violation]:

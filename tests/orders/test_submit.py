@@ -182,6 +182,24 @@ async def test_the_days_turnover_of_a_mandate_is_guarded(
     assert sorted(one.status for one in answers) == [201, 201, 422, 422]
 
 
+async def test_p23_price_limits_that_do_not_follow_from_the_base_price_stop_the_order(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    world = await make_world(database_urls.superuser)
+    await fetch(database_urls.superuser, "update instrument_day set upper_limit = 92000 where isin = $1", ISIN)
+    answer = await place(database, clock, world)
+    assert orjson.loads(answer.body)["type"] == "/problems/price-limits-disagree"
+
+
+async def test_from_the_four_eyes_threshold_on_nothing_goes_out_alone(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    world = await make_world(database_urls.superuser, limits={"four_eyes_threshold": "700000"})
+    assert (await place(database, clock, world, key="k1", quantity=9)).status == 201
+    answer = await place(database, clock, world, key="k2", quantity=10)
+    assert orjson.loads(answer.body)["type"] == "/problems/four-eyes-required"
+
+
 async def test_without_an_opening_of_today_nothing_may_be_ordered(
     database: Database, database_urls: DatabaseUrls, clock: ManualClock
 ) -> None:
