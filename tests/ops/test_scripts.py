@@ -47,16 +47,19 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
 
 def test_an_environment_is_made_once(tmp_path: Path) -> None:
     """`ensure_venv` with a venv whose stamp matches installs nothing, from any directory."""
-    script = f"""
-        source {ROOT}/ops/lib.sh
-        venv_directory() {{ echo {tmp_path}/venv; }}
-        "$(find_python)" -m venv --without-pip {tmp_path}/venv
+    script = """
+        source "$1/ops/lib.sh"
+        venv_directory() { echo "$2/venv"; }
         python="$(find_python)"
+        "$python" -m venv --without-pip "$2/venv"
         echo "$(cat requirements.txt | cksum) $("$python" -c 'import sys; print(*sys.version_info[:2])')" \\
-            >{tmp_path}/venv/.locked-requirements.txt
+            >"$2/venv/.locked-requirements.txt"
         ensure_venv requirements.txt
         command -v python; pwd
     """
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [f"{tmp_path}/venv/bin/python", str(ROOT)]
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script, "bash", ROOT, tmp_path],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [f"{tmp_path}/venv/bin/python", str(ROOT)]
     assert "installing" not in done.stderr
