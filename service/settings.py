@@ -20,8 +20,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from service.core.secret import Secret
 
 PREFIX = "ILIM_"
-# Not settings of a process: fault tests, and one command's way to be given a superuser.
-READ_ELSEWHERE = {"ILIM_FAILPOINTS", "ILIM_DATABASE_SUPERUSER_URL"}
+# Not settings of a process: fault tests, one command's superuser, and which Python the scripts take.
+READ_ELSEWHERE = {"ILIM_FAILPOINTS", "ILIM_DATABASE_SUPERUSER_URL", "ILIM_PYTHON"}
 
 
 class SettingsError(Exception):

@@ -250,7 +250,7 @@ def test_every_slice_is_layered_inside() -> None:
 
 def test_the_repository_names_no_machine_of_ours() -> None:
     """No registry or mirror, no path of the machine it was written on: a clean clone works anywhere."""
-    ours = re.compile("/wo" + r"rk/|pypi\.o" + r"rg|pythonh" + "osted|https?://[^\s\"']*/sim" + "ple")
+    ours = re.compile("/wo" + r"rk/|pypi\.o" + r"rg|pythonh" + r"osted|https?://[^\s<>]*/sim" + "ple")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     found = []
     for name in filter(None, listed.split("\0")):

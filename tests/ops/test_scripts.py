@@ -49,7 +49,8 @@ def test_an_environment_is_made_once(tmp_path: Path) -> None:
     """`ensure_venv` with a venv whose stamp matches installs nothing, from any directory."""
     script = """
         source "$1/ops/lib.sh"
-        venv_directory() { echo "$2/venv"; }
+        place="$2"
+        venv_directory() { echo "$place/venv"; }
         python="$(find_python)"
         "$python" -m venv --without-pip "$2/venv"
         echo "$(cat requirements.txt | cksum) $("$python" -c 'import sys; print(*sys.version_info[:2])')" \\
