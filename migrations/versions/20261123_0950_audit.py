@@ -28,17 +28,13 @@ def upgrade() -> None:
             nullable=False,
             comment="a hint of order; gaps are normal",
         ),
-        sa.Column(
-            "written_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
-        ),
+        sa.Column("written_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("subject_kind", sa.Text(), nullable=False),
         sa.Column("subject_id", sa.Text(), nullable=False),
         sa.Column("subject_seq", sa.Integer(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False, comment="the exact canonical bytes: the evidence"),
-        sa.Column(
-            "leaf_hash", sa.LargeBinary(), sa.Computed(r"sha256('\x00'::bytea || body)", persisted=True), nullable=False
-        ),
+        sa.Column("leaf_hash", sa.LargeBinary(), sa.Computed(r"sha256('\x00'::bytea || body)", persisted=True), nullable=False),
         sa.CheckConstraint("octet_length(body) BETWEEN 2 AND 60000", name=op.f("ck_record_body_fits")),
         sa.CheckConstraint("subject_seq > 0", name=op.f("ck_record_subject_seq_counts_from_one")),
         sa.PrimaryKeyConstraint("record_id", name=op.f("pk_record")),
@@ -66,20 +62,39 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger()),
         sa.Column("sealed", sa.LargeBinary(), nullable=False, comment="nonce and AES-GCM of the bytes as they came"),
         sa.Column("digest", sa.LargeBinary(), nullable=False, comment="SHA-256 of the bytes as they came"),
-        sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False,
-                  comment="real time"),
+        sa.Column(
+            "received_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+            comment="real time",
+        ),
         sa.Column("business_at", sa.DateTime(timezone=True), nullable=False, comment="business time"),
         sa.CheckConstraint("source IN ('stream', 'inquiry', 'answer')", name=op.f("ck_raw_message_source")),
-        sa.CheckConstraint("seq IS NULL OR (seq > 0 AND seq_date IS NOT NULL AND com_id IS NOT NULL)",
-                           name=op.f("ck_raw_message_sequence_is_whole")),
+        sa.CheckConstraint(
+            "seq IS NULL OR (seq > 0 AND seq_date IS NOT NULL AND com_id IS NOT NULL)",
+            name=op.f("ck_raw_message_sequence_is_whole"),
+        ),
         sa.CheckConstraint("octet_length(digest) = 32", name=op.f("ck_raw_message_digest_is_sha256")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_raw_message")),
         schema="audit",
     )
-    op.create_index("uq_raw_message_stream", "raw_message", ["com_id", "seq_date", "seq"], unique=True, schema="audit",
-                    postgresql_where=sa.text("source = 'stream' AND seq IS NOT NULL"))
-    op.create_index("uq_raw_message_unsequenced", "raw_message", ["digest"], unique=True, schema="audit",
-                    postgresql_where=sa.text("source = 'stream' AND seq IS NULL"))
+    op.create_index(
+        "uq_raw_message_stream",
+        "raw_message",
+        ["com_id", "seq_date", "seq"],
+        unique=True,
+        schema="audit",
+        postgresql_where=sa.text("source = 'stream' AND seq IS NOT NULL"),
+    )
+    op.create_index(
+        "uq_raw_message_unsequenced",
+        "raw_message",
+        ["digest"],
+        unique=True,
+        schema="audit",
+        postgresql_where=sa.text("source = 'stream' AND seq IS NULL"),
+    )
     for statement in TRIGGERS:
         op.execute(statement)
     for statement in GRANTS:
@@ -122,7 +137,11 @@ GRANTS = (
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    if op.get_bind().execute(sa.text("SELECT EXISTS (SELECT 1 FROM audit.record) OR EXISTS (SELECT 1 FROM audit.raw_message)")).scalar():
+    if (
+        op.get_bind()
+        .execute(sa.text("SELECT EXISTS (SELECT 1 FROM audit.record) OR EXISTS (SELECT 1 FROM audit.raw_message)"))
+        .scalar()
+    ):
         raise RuntimeError("the ledger holds records: a downgrade would drop evidence, so it is refused")
     op.drop_table("raw_message", schema="audit")
     op.drop_table("pending", schema="audit")

@@ -9,6 +9,8 @@ security is forced, so the owner of the tables is bound by it too.
 import sqlalchemy as sa
 from alembic import op
 
+from service.infra.migrations import refuse_to_drop
+
 revision = "orders"
 down_revision = "audit"
 branch_labels = None
@@ -115,8 +117,9 @@ def _requests() -> None:
         sa.Column("queued_at", sa.DateTime(timezone=True), nullable=False, comment="business time"),
         sa.Column("sent_at", sa.DateTime(timezone=True), comment="business time"),
         sa.Column("answered_at", sa.DateTime(timezone=True), comment="business time"),
-        sa.Column("retry_at", sa.DateTime(timezone=True),
-                  comment="real time before which a request that was not sent is left alone"),
+        sa.Column(
+            "retry_at", sa.DateTime(timezone=True), comment="real time before which a request that was not sent is left alone"
+        ),
         sa.CheckConstraint("kind IN ('new', 'amendment', 'cancellation')", name=op.f("ck_order_request_kind")),
         sa.CheckConstraint(
             "state IN ('queued', 'sending', 'sent', 'acknowledged', 'refused', 'unknown')", name=op.f("ck_order_request_state")
@@ -201,8 +204,6 @@ SECURITY = (
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    op.execute("SET LOCAL row_security = off")
-    if op.get_bind().execute(sa.text("SELECT EXISTS (SELECT 1 FROM orders)")).scalar():
-        raise RuntimeError("there are orders: a downgrade would drop them, so it is refused")
+    refuse_to_drop("orders")
     for table in ("attempt", "order_request", "orders"):
         op.drop_table(table)

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from service.infra.migrations import refuse_to_drop
+
 revision = "executions"
 down_revision = "orders"
 branch_labels = None
@@ -194,10 +196,7 @@ SECURITY = (
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    op.execute("SET LOCAL row_security = off")
-    held = "SELECT EXISTS (SELECT 1 FROM inbox) OR EXISTS (SELECT 1 FROM fill) OR EXISTS (SELECT 1 FROM order_sighting)"
-    if op.get_bind().execute(sa.text(held)).scalar():
-        raise RuntimeError("there are reports or fills: a downgrade would drop evidence, so it is refused")
+    refuse_to_drop("inbox", "fill", "order_sighting")
     for table in ("trade_cost", "fill", "order_sighting", "order_report", "stream_state", "inbox"):
         op.drop_table(table)
     op.execute("DROP SEQUENCE inbox_arrived_seq")
