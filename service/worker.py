@@ -109,6 +109,7 @@ class Worker:
             recheck=Recheck(wiring.settings.licence_valid),
             sender=f"{socket.gethostname()}:{os.getpid()}",
             poke=wiring.notifier.poke,
+            spend=self._spend,
         )
         self.applier = Applier(
             wiring.transaction, wiring.gateway, wiring.clock, wiring.vault, wiring.market, wiring.notifier.poke
@@ -121,6 +122,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             loops = [group.create_task(self._loop("dispatch", "orders", self._dispatch)) for _ in range(SENDERS)]
             loops.append(group.create_task(self._loop("apply", "reports", self.applier.apply_waiting)))
+            loops.append(group.create_task(self._orphans()))
             loops.append(group.create_task(self._alone("stream", self._read_stream)))
             loops.append(group.create_task(self._alone("sweeps", self._sweep)))
             scheduler = self._scheduler()
@@ -149,10 +151,10 @@ class Worker:
         if not may:
             await asyncio.sleep(self.pace.wait_s(brokers))
             return True
-        broker = await self.dispatcher.dispatch_one(may)
-        if broker is not None:
-            self.pace.spend(broker)
-        return broker is not None
+        return await self.dispatcher.dispatch_one(may)
+
+    def _spend(self, broker: str) -> None:
+        self.pace.spend(broker)
 
     async def _alone(self, name: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         """Do `work` while this process holds the lease; otherwise try for it again and again."""
@@ -174,7 +176,15 @@ class Worker:
     async def _sweep(self, lost: asyncio.Event) -> None:
         while not lost.is_set():
             await self.sweeper.sweep()
-            await self.dispatcher.orphans()
+            await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+
+    async def _orphans(self) -> None:
+        """Any worker may give up an attempt nobody can answer any more; a slow or broken inquiry must not hold that up."""
+        while True:
+            try:
+                await self.dispatcher.orphans()
+            except Exception:
+                log.exception("worker.loop_failed", loop="orphans")
             await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
 
     def _scheduler(self) -> AsyncIOScheduler:
@@ -216,10 +226,12 @@ class Worker:
 
 
 async def _until_lost(work: Awaitable[None], lost: asyncio.Event) -> None:
-    """Stop the work the moment the lease is somebody else's."""
+    """Stop the work the moment the lease is somebody else's. What the work raises is raised: nothing dies unheard."""
     task, bell = asyncio.ensure_future(work), asyncio.ensure_future(lost.wait())
     try:
         await asyncio.wait({task, bell}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
     finally:
         bell.cancel()
         task.cancel()

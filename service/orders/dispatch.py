@@ -5,13 +5,16 @@ Three beats: claim (a transaction that checks everything again and inserts the a
 between, the request is left `sending`; `orphans` turns it to `unknown`, and nothing ever sends it again.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+import asyncpg
 import structlog
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.store import find_account
@@ -29,7 +32,10 @@ from service.orders.recheck import Recheck, refusal
 log = structlog.get_logger()
 
 DEADLINE_S = 3.0  # from the claim to the first byte; a sender that was held up longer sends nothing
+RECORDING_S = 20.0  # so long a known outcome is offered to a database that does not answer
+RECORD_AGAIN_S = 0.2
 PATIENCE_S = Decimal(30)  # deadline + the call's own deadline + 5 s: after that nobody can bring an answer
+NEVER_THERE = frozenset({RequestState.QUEUED, RequestState.REFUSED})
 OUTCOMES = {Accepted: "accepted", Refused: "refused", NotSent: "not_sent", Unknown: "unknown"}
 EVENTS = {
     Accepted: RequestEvent.ACCEPTED,
@@ -62,19 +68,20 @@ class Dispatcher:
     sender: str
     poke: Callable[[str], None]
     epoch: int = 0
+    spend: Callable[[str], None] = lambda _broker: None  # told of each claim, so that only what is sent counts
 
-    async def dispatch_one(self, brokers: Sequence[str]) -> str | None:
-        """Take the most urgent queued request through its three beats. The broker, or None when there was none."""
+    async def dispatch_one(self, brokers: Sequence[str]) -> bool:
+        """Take the most urgent queued request through its three beats. False when there was none."""
         async with self.transaction() as connection:
             found = await store.next_queued(connection, brokers)
             claim = await self._claim(connection, *found) if found else None
         if claim is not None:
+            self.spend(claim.order.broker)
             fp("send.before")
             outcome = await self._send(claim)
             fp("send.after")
-            await self._record(claim, outcome)
-            return claim.order.broker
-        return brokers[0] if found else None  # refused: nothing was sent, but there may be more
+            await self._record_for_sure(claim, outcome)
+        return found is not None
 
     async def _claim(self, connection: AsyncConnection, order_id: UUID, request_id: UUID) -> Claim | None:
         """Check everything again, then insert the attempt; or refuse. Both commit with the ledger entry."""
@@ -82,6 +89,8 @@ class Dispatcher:
         if order is None:
             return None
         request = next(one for one in order.requests if one.id == request_id)
+        if request.state is not RequestState.QUEUED:
+            return None  # somebody took it between our look and our lock
         now = self.clock.now()
         reason = await refusal(connection, self.recheck, order, request, now)
         if reason is not None:
@@ -111,6 +120,20 @@ class Dispatcher:
         if monotonic() > claim.not_after:
             return NotSent("deadline-passed")  # held up since the claim: the world may have moved on
         return await self.gateway.send(claim.message)
+
+    async def _record_for_sure(self, claim: Claim, outcome: SendOutcome) -> None:
+        """A known outcome must not become unknown because the database was away for a moment. Writing it is repeatable."""
+        until = monotonic() + RECORDING_S
+        while True:
+            try:
+                return await self._record(claim, outcome)
+            except IntegrityError:
+                raise
+            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                if monotonic() > until:
+                    raise
+                log.warning("request.not_recorded", cl_ord_id=claim.request.cl_ord_id, reason=type(error).__name__)
+            await asyncio.sleep(RECORD_AGAIN_S)
 
     async def _record(self, claim: Claim, outcome: SendOutcome) -> None:
         """Store the raw answer and move the request. A report may have been faster: then this only adds."""
@@ -160,9 +183,10 @@ class Dispatcher:
 
 
 def _orig(order: Order, request: Request) -> str | None:
-    """ClOrdID of the last request before this one that was not refused; an amendment in flight included."""
+    """ClOrdID of the last request before this one that was not refused; an amendment in flight included, one that still
+    waits here not: the broker never saw its id."""
     before = [one for one in order.requests if one.number < request.number and one.kind is not RequestKind.CANCELLATION]
-    return next((one.cl_ord_id for one in reversed(before) if one.state is not RequestState.REFUSED), None)
+    return next((one.cl_ord_id for one in reversed(before) if one.state not in NEVER_THERE), None)
 
 
 def _with(order: Order, request: Request) -> Order:
@@ -197,9 +221,11 @@ def _reason(outcome: SendOutcome) -> str | None:
 
 
 def _answered(request: Request, outcome: SendOutcome, reason: str | None, now: datetime) -> Request:
-    """The request after an answer. Not sent and out of time is a refusal: nothing left this house."""
+    """The request after an answer. Not sent and out of time is a refusal: nothing left this house. So is not sent by a
+    sender who was given up before: what was shown as unknown never goes out by itself."""
     state = move(request.state, EVENTS[type(outcome)])
-    if isinstance(outcome, NotSent) and state is RequestState.QUEUED and now >= request.send_by:
+    given_up = state is RequestState.UNKNOWN or (state is RequestState.QUEUED and now >= request.send_by)
+    if isinstance(outcome, NotSent) and given_up:
         return replace(request, state=RequestState.REFUSED, reason="not-sent", answered_at=now)
     told = state is not request.state and not isinstance(outcome, (Accepted, NotSent))
     return replace(

@@ -60,6 +60,8 @@ S, E = RequestState, RequestEvent
 REQUEST_MOVES: dict[tuple[RequestState, RequestEvent], RequestState] = {
     (S.QUEUED, E.CLAIMED): S.SENDING,
     (S.QUEUED, E.WITHDRAWN): S.REFUSED,
+    (S.QUEUED, E.CONFIRMED): S.ACKNOWLEDGED,  # the broker has it though we believed that nothing left: never send again
+    (S.QUEUED, E.DENIED): S.REFUSED,
     (S.SENDING, E.ACCEPTED): S.SENT,
     (S.SENDING, E.REFUSED): S.REFUSED,
     (S.SENDING, E.LOST): S.UNKNOWN,
@@ -178,6 +180,11 @@ class Order:
     def in_doubt(self) -> Request | None:
         """The earliest request whose outcome is not established."""
         return next((one for one in self.requests if one.state is RequestState.UNKNOWN), None)
+
+    def cancelled_after(self, request: Request) -> bool:
+        """Whether a cancellation was asked for after `request`, and not refused."""
+        later = [one for one in self.requests if one.number > request.number and one.kind is RequestKind.CANCELLATION]
+        return any(one.state is not RequestState.REFUSED for one in later)
 
     def in_flight(self, kind: RequestKind) -> Request | None:
         return next((one for one in self.requests if one.kind is kind and one.state in OPEN_REQUEST), None)

@@ -30,5 +30,7 @@ async def refusal(connection: AsyncConnection, recheck: Recheck, order: Order, r
         return "licence-required"
     if order.closed:
         return "order-closed"
+    if request.kind is RequestKind.AMENDMENT and order.cancelled_after(request):
+        return "cancellation-requested"
     standing = await store.standing(connection, order)
     return standing.refusal(kst_date(now))

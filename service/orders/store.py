@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, func, insert, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, exists, func, insert, literal, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.facts import account_part
@@ -140,12 +140,20 @@ async def save_order(connection: AsyncConnection, order_id: UUID, **changes: Any
 
 async def next_queued(connection: AsyncConnection, brokers: Sequence[str]) -> tuple[UUID, UUID] | None:
     """Lock the order with the most urgent queued request: cancellations first, then the oldest. Orders somebody else
-    works on are passed over."""
+    works on are passed over; a cancellation waits while a request of its order is on its way, or it would overtake what it
+    cancels. Read committed: the request may have moved since we looked, the order is locked from now on."""
+    other = order_request.alias("other")
+    on_its_way = exists().where(other.c.order_id == order_request.c.order_id, other.c.state == "sending")
     urgency = case((order_request.c.kind == "cancellation", 0), else_=1)
     question = (
         select(order_request.c.order_id, order_request.c.id)
         .join(orders, orders.c.id == order_request.c.order_id)
-        .where(order_request.c.state == "queued", orders.c.broker.in_(brokers), _ripe())
+        .where(
+            order_request.c.state == "queued",
+            orders.c.broker.in_(brokers),
+            _ripe(),
+            or_(order_request.c.kind != "cancellation", ~on_its_way),
+        )
         .order_by(urgency, order_request.c.queued_at, order_request.c.cl_ord_id)
         .limit(1)
         .with_for_update(skip_locked=True, of=orders)
