@@ -35,7 +35,12 @@ def holding_part() -> Subquery:
     """Sellable shares of `account_id` by isin: held and bought, less sold and offered by open orders."""
     sellable = holding.c.opening + holding.c.bought - holding.c.sold - holding.c.reserved_sell
     return (
-        select(holding.c.isin, holding.c.opened_on, sellable.label("sellable"))
+        select(
+            holding.c.isin,
+            holding.c.opened_on,
+            sellable.label("sellable"),
+            (holding.c.opening + holding.c.bought - holding.c.sold).label("quantity"),
+        )
         .where(holding.c.account_id == bindparam(ACCOUNT_ID, type_=Uuid))
         .subquery("holding_facts")
     )

@@ -46,6 +46,8 @@ ROWS = (
     ("tick-unknown", 503, "Tick table unknown", "No tick table holds for the instrument on this day.",
      "An operator adds the table; the service does not guess."),
     # --- the mandate
+    ("single-name-weight-exceeded", 422, "One name too heavy", "One name would weigh more than the mandate allows.",
+     "Buy less of it."),
     ("four-eyes-required", 422, "Second person required", "From this value on the mandate demands a second person.",
      "Approvals are not offered yet: order less."),
     ("contract-not-in-force", 422, "Contract not in force", "The account's discretionary contract is not in force.",

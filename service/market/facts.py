@@ -36,3 +36,13 @@ def instrument_part() -> Subquery:
         .limit(1)
         .subquery("instrument_facts")
     )
+
+
+def prices_part() -> Subquery:
+    """Base prices of `business_date` by isin, each beside the wanted `isin`."""
+    day = instrument_day.c
+    return (
+        select(day.isin, day.base_price, bindparam("isin", type_=Text).label("wanted"))
+        .where(day.business_date == bindparam("business_date", type_=Date))
+        .subquery("prices")
+    )

@@ -12,6 +12,7 @@ from service.orders.decide import Asked, decide
 from service.orders.desk import Desk, session_facts
 from service.orders.submit import account_not_found, read_values
 from service.orders.submit_store import NOTE, READ
+from service.orders.weigh import weighed
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ async def check(desk: Desk, asked: Asked, *, principal: Principal, request_id: s
             asked, row, rules, principal=principal, profile=desk.profile(row["broker"]),
             licensed=desk.licence_valid(kst_date(now)), now=now,
         )  # fmt: skip
+        decision = await weighed(connection, asked, row, decision, kst_date(now))
         entry = append.entry(
             kind="order.checked",
             subject=("account", asked.account_id),

@@ -42,7 +42,7 @@ SUBMITTING = (
     "time-in-force-not-in-session", "instrument-unknown", "instrument-not-current", "instrument-halted",
     "instrument-not-in-after-market", "contract-not-in-force", "mandate-missing", "mandate-not-in-force",
     "mandate-not-begun", "mandate-ended", "manager-not-assigned", "instrument-not-in-mandate", "order-value-exceeded",
-    "turnover-exceeded", "four-eyes-required", "price-limits-disagree", "price-deviation",
+    "turnover-exceeded", "single-name-weight-exceeded", "four-eyes-required", "price-limits-disagree", "price-deviation",
     "quantity-not-positive", "quantity-too-large", "quantity-not-in-lots",
     "price-required", "price-not-allowed", "price-not-positive", "price-off-tick", "price-above-limit",
     "price-below-limit", "no-opening-balance", "insufficient-holding", "insufficient-cash", "twin-in-doubt",

@@ -23,6 +23,7 @@ from service.orders.desk import Desk
 from service.orders.model import Order
 from service.orders.resource import order_document
 from service.orders.submit_store import ORDER_COLUMNS, READ, REFUSAL, REQUEST_COLUMNS, WRITE
+from service.orders.weigh import weighed
 
 ROUTE = "POST /v1/orders"
 TRIES = 3  # a guard that fails means somebody was faster: decide again on what is true now
@@ -63,6 +64,7 @@ async def _try(desk: Desk, asked: Asked, *, principal: Principal, intent: Intent
             asked, row, rules, principal=principal, profile=desk.profile(row["broker"]),
             licensed=desk.licence_valid(kst_date(now)), now=now,
         )  # fmt: skip
+        decision = await weighed(connection, asked, row, decision, kst_date(now))
         refused = decision.refusal()
         if refused is not None:
             answer = desk.render(refused)

@@ -191,6 +191,18 @@ async def test_p23_price_limits_that_do_not_follow_from_the_base_price_stop_the_
     assert orjson.loads(answer.body)["type"] == "/problems/price-limits-disagree"
 
 
+async def test_one_name_may_not_weigh_more_than_the_mandate_allows(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    """170 million in all (100 in cash, 70 in the name): 50 % leaves room for 15 million, 214 shares; an open
+    order counts as bought."""
+    world = await make_world(database_urls.superuser, limits={"single_name_weight_percent": "50"})
+    await fetch(database_urls.superuser, "delete from holding where isin <> $1", ISIN)
+    assert (await place(database, clock, world, key="k1", quantity=214)).status == 201
+    answer = await place(database, clock, world, key="k2", quantity=1)
+    assert orjson.loads(answer.body)["type"] == "/problems/single-name-weight-exceeded"
+
+
 async def test_from_the_four_eyes_threshold_on_nothing_goes_out_alone(
     database: Database, database_urls: DatabaseUrls, clock: ManualClock
 ) -> None:
