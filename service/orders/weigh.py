@@ -1,7 +1,7 @@
 """단일종목 비중: the weight of one name after a buy, where the mandate limits it. An extra read that other mandates do not pay.
 
-Weights are of the account: holdings at the day's base price and cash. What open buys hold back counts as bought. A holding without a price of the day counts
-nothing, which makes the account smaller and the limit stricter, never looser.
+Weights are of the account: holdings at the day's base price and cash. What open buys hold back counts as bought. A holding
+without a price of the day counts nothing, which makes the account smaller and the limit stricter, never looser.
 """
 
 from collections.abc import Mapping
