@@ -11,7 +11,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.move import PositionMismatch
@@ -19,6 +19,7 @@ from service.accounts.store import accounts_numbered, find_account
 from service.audit import append
 from service.audit.evidence import Vault
 from service.core.clock import Clock, kst_date
+from service.core.errors import ServiceError
 from service.core.ids import uuid7
 from service.core.money import amount
 from service.executions import store
@@ -72,17 +73,49 @@ class Applier:
         async with self.transaction() as connection:
             batch = await store.waiting(connection, BATCH)
             bodies = await self.vault.read(connection, [one.raw_id for one in batch])
-            messages = [(one, self._read(one, bodies[one.raw_id])) for one in batch]
-            routed = await self._route(connection, messages)
             dated = Dated((await self.market.rules()).calendar, await load_figures(connection))
-        for order_id, group in routed.items():
-            await self._settle(order_id, group, dated)
-        if batch:
-            self.poke("orders.changed")
+        if not batch:
+            return 0
+        routed = await self._routed([(one, self._read(one, bodies[one.raw_id])) for one in batch])
+        learned = [await self._settle(order_id, group, dated) for order_id, group in routed.items()]
+        if any(learned):
+            await self._look_again()
+        self.poke("orders.changed")
         return len(batch)
 
     def _read(self, one: Waiting, body: bytes) -> Report:
-        return self.gateway.read_report(RawReport(one.com_id, one.seq_date, one.seq, body))
+        try:
+            return self.gateway.read_report(RawReport(one.com_id, one.seq_date, one.seq, body))
+        except Exception as error:  # whatever a message does to its reader, the others go on
+            log.exception("message.reader_failed", raw_id=str(one.raw_id))
+            return Unreadable(f"failed: {type(error).__name__}")
+
+    async def _routed(self, messages: Sequence[Message]) -> dict[UUID | None, list[Message]]:
+        """All in one transaction; one by one when that fails, so that the one to blame is found."""
+        try:
+            async with self.transaction() as connection:
+                return await self._route(connection, messages)
+        except Exception as error:
+            if not unfit(error):
+                raise
+            if len(messages) == 1:
+                return {None: [(messages[0][0], Unreadable(f"failed: {type(error).__name__}"))]}
+        routed: dict[UUID | None, list[Message]] = {}
+        for message in messages:
+            for order_id, group in (await self._routed([message])).items():
+                routed.setdefault(order_id, []).extend(group)
+        return routed
+
+    async def _look_again(self) -> None:
+        """An order has learned its number: what came for it before and had no other name finds it now."""
+        async with self.transaction() as connection:
+            aside = await store.unmatched(connection, BATCH)
+            bodies = await self.vault.read(connection, [one.raw_id for one in aside])
+        routed = await self._routed([(one, self._read(one, bodies[one.raw_id])) for one in aside])
+        found = [one.raw_id for order_id, group in routed.items() if order_id is not None for one, _ in group]
+        if found:
+            async with self.transaction() as connection:
+                await store.put_back(connection, found)
 
     async def _route(self, connection: AsyncConnection, messages: Sequence[Message]) -> dict[UUID | None, list[Message]]:
         """Messages by the order they are about; None for those about no order of ours."""
@@ -104,25 +137,27 @@ class Applier:
         day = kst_date(report.transact_time or self.clock.now())
         return await orders.by_broker_number(connection, accounts, day, report.order_id)
 
-    async def _settle(self, order_id: UUID | None, group: Sequence[Message], dated: Dated) -> None:
+    async def _settle(self, order_id: UUID | None, group: Sequence[Message], dated: Dated) -> bool:
+        """True when the order's broker number is another one now."""
         if order_id is None:
             await self._set_aside(group)
-            return
+            return False
         try:
-            await self._apply(order_id, group, dated)
-        except (PositionMismatch, IntegrityError) as error:
-            await self._isolate(order_id, group, dated, error)
+            return await self._apply(order_id, group, dated)
+        except Exception as error:
+            if not unfit(error):
+                raise
+            return await self._isolate(order_id, group, dated, error)
 
-    async def _isolate(self, order_id: UUID, group: Sequence[Message], dated: Dated, error: Exception) -> None:
-        """One message of a group cannot be true: apply the others, so that it stops nobody."""
+    async def _isolate(self, order_id: UUID, group: Sequence[Message], dated: Dated, error: Exception) -> bool:
+        """One message of a group cannot be true, or we cannot take it: apply the others, so that it stops nobody."""
         if len(group) == 1:
-            reason = "position-mismatch" if isinstance(error, PositionMismatch) else "overfill"
-            await self._quarantine(order_id, group[0][0], reason)
-            return
-        for message in group:
-            await self._settle(order_id, [message], dated)
+            log.error("message.unfit", raw_id=str(group[0][0].raw_id), exc_info=error)
+            await self._quarantine(order_id, group[0][0], _word(error))
+            return False
+        return any([await self._settle(order_id, [message], dated) for message in group])
 
-    async def _apply(self, order_id: UUID, group: Sequence[Message], dated: Dated) -> None:
+    async def _apply(self, order_id: UUID, group: Sequence[Message], dated: Dated) -> bool:
         async with self.transaction() as connection:
             order = await orders.load(connection, order_id, lock=True)
             if order is None:
@@ -130,9 +165,9 @@ class Applier:
             fresh = await store.still_waiting(connection, [one.raw_id for one, _ in group])
             group = [message for message in group if message[0].raw_id in fresh]
             possible = await self._possible(connection, order, group)
-            if possible:
-                await self._advance(connection, order, possible, dated)
+            after = await self._advance(connection, order, possible, dated) if possible else order
             fp("apply.before_commit")
+        return after.broker_order_number != order.broker_order_number
 
     async def _possible(self, connection: AsyncConnection, order: Order, group: Sequence[Message]) -> list[Message]:
         account = await find_account(connection, order.account_id)
@@ -146,7 +181,7 @@ class Applier:
                 await self._record_quarantine(connection, order.id, one, reason)
         return kept
 
-    async def _advance(self, connection: AsyncConnection, order: Order, group: Sequence[Message], dated: Dated) -> None:
+    async def _advance(self, connection: AsyncConnection, order: Order, group: Sequence[Message], dated: Dated) -> Order:
         for one, report in group:
             assert not isinstance(report, Unreadable)  # noqa: S101 - those are set aside before
             await known.add_report(
@@ -160,9 +195,10 @@ class Applier:
             "order.reported",
             {"evidence": [str(one.raw_id) for one, _ in group], "fills": [_short(one) for one in fills]},
         )
-        await advance(connection, order, cause, profile=profile, now=self.clock.now(), traded=net(fills, costs))
+        after = await advance(connection, order, cause, profile=profile, now=self.clock.now(), traded=net(fills, costs))
         await store.settle(connection, [one.raw_id for one, _ in group], "applied")
         SETTLED.labels("applied").inc(len(group))
+        return after
 
     async def _set_aside(self, group: Sequence[Message]) -> None:
         """What cannot be read is parked, what is about no order of ours is kept as unmatched; both with an alarm."""
@@ -195,6 +231,22 @@ class Applier:
         )
         SETTLED.labels(state).inc()
         log.error(f"message.{state}", raw_id=str(one.raw_id), reason=reason, order_id=str(order_id) if order_id else None)
+
+
+WRONG = (PositionMismatch, IntegrityError, ServiceError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError)
+
+
+def unfit(error: Exception) -> bool:
+    """Whether the message is to blame: it would fail again. A database that is away or busy is not the message's fault."""
+    if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
+        return str(getattr(error.orig, "sqlstate", "") or "")[:2] in ("22", "54")  # data exception, limit exceeded
+    return isinstance(error, WRONG)
+
+
+def _word(error: Exception) -> str:
+    if isinstance(error, PositionMismatch):
+        return "position-mismatch"
+    return "overfill" if isinstance(error, IntegrityError) else f"failed: {type(error).__name__}"
 
 
 async def new_fills(

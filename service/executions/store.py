@@ -74,6 +74,24 @@ async def waiting(connection: AsyncConnection, limit: int) -> list[Waiting]:
     return [Waiting(**row._mapping) for row in await connection.execute(question)]
 
 
+async def unmatched(connection: AsyncConnection, limit: int) -> list[Waiting]:
+    """The newest messages about no order of ours, as far as was known when they came."""
+    c = inbox.c
+    question = (
+        select(c.raw_id, c.arrived, c.com_id, c.seq_date, c.seq)
+        .where(c.state == "unmatched")
+        .order_by(c.arrived.desc())
+        .limit(limit)
+    )
+    return [Waiting(**row._mapping) for row in await connection.execute(question)]
+
+
+async def put_back(connection: AsyncConnection, raw_ids: Sequence[UUID]) -> None:
+    """Unmatched messages wait again: their order has become known."""
+    again = {"state": "waiting", "reason": None, "settled_at": None}
+    await connection.execute(update(inbox).where(inbox.c.raw_id.in_(raw_ids), inbox.c.state == "unmatched").values(again))
+
+
 async def still_waiting(connection: AsyncConnection, raw_ids: Sequence[UUID]) -> set[UUID]:
     """Lock those of the messages nobody has settled meanwhile."""
     question = select(inbox.c.raw_id).where(inbox.c.raw_id.in_(raw_ids), inbox.c.state == "waiting").with_for_update()

@@ -17,10 +17,10 @@ from service.audit import append
 from service.audit.evidence import Raw
 from service.core.clock import monotonic
 from service.executions import store
-from service.executions.apply import Applier, Dated, cost_of, net, new_fills
+from service.executions.apply import Applier, Dated, cost_of, net, new_fills, unfit
 from service.executions.matching import Trade, inquired
 from service.executions.sighting import Sighted, sightings
-from service.gateway import CallClass, Complete, ExecutionReport, OrderRow
+from service.gateway import CallClass, Complete, ExecutionReport, OrderRow, RequestKind
 from service.orders import known
 from service.orders import store as orders
 from service.orders.advance import Cause, advance
@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
 GIVE_REPORTS = timedelta(seconds=5)  # business time a report may take before anybody asks
+GIVE_ACKNOWLEDGEMENT = timedelta(seconds=30)  # a request the platform took and nobody has reported on since
+ASK_ABOUT_REFUSAL = timedelta(seconds=60)  # so long after a refused cancellation the order is looked at
 
 Place = tuple[UUID, date]  # account and business date
 
@@ -47,8 +49,11 @@ class Sweeper:
         asked = 0
         for place, call_class in (await self._places()).items():
             if self._may_ask(place):
-                await sweep_account(self.applier, place, call_class)
                 asked += 1
+                try:
+                    await sweep_account(self.applier, place, call_class)
+                except Exception:  # one account's trouble must not hide the others
+                    log.exception("sweep.failed", account_id=str(place[0]), day=str(place[1]))
         return asked
 
     async def _places(self) -> dict[Place, CallClass]:
@@ -71,9 +76,18 @@ class Sweeper:
 
 
 def _unsure(order: Order, now: datetime) -> bool:
+    """Unknown for a moment, without acknowledgement for longer, with executions unaccounted for, or just told that it is
+    too late to cancel (P8: that leads to an inquiry, not to another cancellation)."""
     doubtful = order.in_doubt()
     since = doubtful.answered_at or doubtful.sent_at if doubtful else None
-    return order.unaccounted_quantity > 0 or (since is not None and now - since >= GIVE_REPORTS)
+    if order.unaccounted_quantity > 0 or (since is not None and now - since >= GIVE_REPORTS):
+        return True
+    if not order.requests:
+        return False  # not ours: nobody waits for an answer
+    born, last = order.requests[0], order.requests[-1]
+    unheard = born.state is RequestState.SENT and born.sent_at is not None and now - born.sent_at >= GIVE_ACKNOWLEDGEMENT
+    refused = last.kind is RequestKind.CANCELLATION and last.state is RequestState.REFUSED and last.answered_at is not None
+    return unheard or (refused and last.answered_at is not None and now - last.answered_at < ASK_ABOUT_REFUSAL)
 
 
 async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -> bool:
@@ -89,7 +103,12 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
         return False
     evidence = await _keep(applier, account, answer)
     for found in await _match(applier, account_id, day, answer.rows):
-        await _apply(applier, found, evidence)
+        try:
+            await _apply(applier, found, evidence, answer.asked_at)
+        except Exception as error:
+            if not unfit(error):
+                raise
+            log.exception("sweep.impossible", order_id=str(found.order.id), evidence=str(evidence))
     applier.poke("orders.changed")
     return True
 
@@ -120,15 +139,16 @@ async def _numbers(connection: AsyncConnection, order: Order) -> set[str]:
     return seen | {order.broker_order_number} if order.broker_order_number else seen
 
 
-async def _apply(applier: Applier, found: Sighted, evidence: UUID) -> None:
+async def _apply(applier: Applier, found: Sighted, evidence: UUID, asked_at: datetime) -> None:
+    """What rows prove they prove of the moment they were asked for: an answer may outlive the session it was read in."""
     now = applier.clock.now()
     rules = await applier.market.rules()
     async with applier.transaction() as connection:
         order = await orders.load(connection, found.order.id, lock=True)
         if order is None or order.closed:
             return
-        ended = replace(found, order=order).ended(now)
-        await known.add_sightings(connection, [_row(found, evidence, now, ended.value if ended else None)])
+        ended = replace(found, order=order).ended(asked_at)
+        await known.add_sightings(connection, [_row(found, evidence, asked_at, ended.value if ended else None)])
         dated = Dated(rules.calendar, await load_figures(connection))
         fills = await new_fills(connection, order, dated, applier.clock, _trades(found, evidence))
         if not _tells(order, found, fills, ended is not None):
@@ -147,7 +167,7 @@ def _tells(order: Order, found: Sighted, fills: Sequence[store.Fill], ended: boo
     return bool(fills) or ended or unknown or found.executed > order.reported_quantity
 
 
-def _row(found: Sighted, evidence: UUID, now: datetime, ended: str | None) -> dict[str, object]:
+def _row(found: Sighted, evidence: UUID, asked_at: datetime, ended: str | None) -> dict[str, object]:
     first, row = found.rows[0]
     document = {
         "numbers": [one.order_number for _, one in found.rows],
@@ -159,7 +179,7 @@ def _row(found: Sighted, evidence: UUID, now: datetime, ended: str | None) -> di
         "raw_id": evidence,
         "row": first,
         "order_id": found.order.id,
-        "seen_at": now,
+        "seen_at": asked_at,
         "executed_quantity": found.executed,
         "ended": ended,
         "document": document,

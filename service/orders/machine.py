@@ -26,6 +26,7 @@ HELD = {
 }
 HELD_WIRE = {"3": Status.DONE_FOR_DAY, "B": Status.CALCULATED, "7": Status.STOPPED, "9": Status.SUSPENDED}
 PENDING_WIRE = frozenset({"6", "E"})  # they outrank what is held, so they do not end it
+LEFT_OVER = frozenset({RequestState.QUEUED, RequestState.SENT, RequestState.UNKNOWN})
 TERMINAL = frozenset({Status.CANCELED, Status.EXPIRED, Status.REJECTED, Status.DONE_FOR_DAY, Status.CALCULATED})
 
 
@@ -185,17 +186,33 @@ def _conclude(facts: Facts, reading: _Reading, states: Mapping[str, tuple[Reques
         reading.ends.discard(Status.REJECTED)  # nothing that traded was rejected
     terminal = bool(reading.ends) or reading.held in TERMINAL or executed >= reading.quantity
     status = _shown(facts, reading, states, executed)
+    closed = terminal and reading.reported <= filled
     return View(
         status=status,
         quantity=max(reading.quantity, executed) if executed <= facts.quantity else reading.quantity,
         price=reading.price,
         reported_quantity=reading.reported,
         remaining_quantity=0 if terminal else reading.quantity - executed,
-        closed=terminal and reading.reported <= filled,
-        requests=states,
+        closed=closed,
+        requests={**states, **_left_over(facts, reading, states)} if closed else states,
         order_numbers=tuple(reading.numbers),
         stray_rejects=reading.strays,
     )
+
+
+def _left_over(
+    facts: Facts, reading: _Reading, states: Mapping[str, tuple[RequestState, str | None]]
+) -> dict[str, tuple[RequestState, str | None]]:
+    """Changes of an order that has ended meanwhile, which nobody will answer any more: without effect, unless the order
+    ended as a cancellation wanted it. What is on its way right now waits for its answer; a report still outranks this."""
+    found: dict[str, tuple[RequestState, str | None]] = {}
+    for one in facts.requests:
+        state, _ = states[one.cl_ord_id]
+        if one.kind is RequestKind.NEW or state not in LEFT_OVER:
+            continue
+        wanted = one.kind is RequestKind.CANCELLATION and Status.CANCELED in reading.ends and state is not RequestState.QUEUED
+        found[one.cl_ord_id] = (RequestState.ACKNOWLEDGED, None) if wanted else (RequestState.REFUSED, "order-closed")
+    return found
 
 
 def _dead_at_birth(facts: Facts, states: Mapping[str, tuple[RequestState, str | None]], executed: int) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -12,11 +13,25 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.clock import ManualClock
-from service.gateway import NotSent, OrderMessage, Refused, RequestKind, SendOutcome
+from service.core.secret import AccountNumber
+from service.executions.sweep import Sweeper, sweep_account
+from service.gateway import (
+    CallClass,
+    Complete,
+    ExecType,
+    InstrumentRef,
+    NotSent,
+    OrderMessage,
+    OrderRow,
+    Refused,
+    RequestKind,
+    SendOutcome,
+    Side,
+)
 from service.infra.db import Books, Database, Whose
 from tests.conftest import DatabaseUrls
-from tests.executions.test_order_life import Life, ack
-from tests.makers import BROKER, FakeGateway, fetch, make_world
+from tests.executions.test_order_life import Life, ack, trade
+from tests.makers import BROKER, CODE, ISIN, TODAY, FakeGateway, fetch, make_world, report
 
 
 @pytest.fixture
@@ -148,3 +163,173 @@ async def test_a_known_answer_survives_a_database_that_was_away(life: Life) -> N
     await replace(life.dispatcher, transaction=breaking).dispatch_one([BROKER])
     assert (await life.requests())[0]["state"] == "refused"
     assert (await life.order())["status"] == "rejected"
+
+
+# --- changes of an order that ended meanwhile -----------------------------------------------------------------------------
+
+
+async def test_a_change_nobody_answers_ends_with_its_order(life: Life) -> None:
+    """The broker never speaks of the cancellation, and the order fills: nothing may stay on its way for ever."""
+    order_id, cl = await acknowledged(life)
+    await life.cancel(order_id, "c1")
+    await life.dispatch()
+    await life.receive(trade(cl, 10, 10))
+    assert (await life.order())["closed"]
+    assert [(row["state"], row["reason"]) for row in await life.requests()][1] == ("refused", "order-closed")
+    cancel_id = (await life.requests())[1]["cl_ord_id"]
+    await life.receive(report(ExecType.CANCELED, "4", cancel_id, orig_cl_ord_id=cl, cumulative_quantity=10))
+    assert (await life.requests())[1]["state"] == "acknowledged"  # evidence still outranks it
+
+
+async def test_a_cancelled_order_answers_its_cancellation_without_naming_it(life: Life) -> None:
+    order_id, cl = await acknowledged(life)
+    await life.cancel(order_id, "c1")
+    await life.dispatch()
+    await life.receive(report(ExecType.CANCELED, "4", cl, cumulative_quantity=0, leaves_quantity=0))
+    assert [row["state"] for row in await life.requests()] == ["acknowledged", "acknowledged"]
+
+
+async def test_a_waiting_cancellation_of_an_order_that_filled_is_not_sent(life: Life) -> None:
+    order_id, cl = await acknowledged(life)
+    await life.cancel(order_id, "c1")
+    await life.receive(trade(cl, 10, 10))
+    await life.dispatch()
+    assert len(life.gateway.sends) == 1
+
+
+# --- messages that cannot be applied, and messages whose order is not known yet -----------------------------------------
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {"last_quantity": 10**30, "last_price": Decimal(70_000)},
+        {"last_quantity": 1, "last_price": Decimal(10) ** 30},
+        {"text": "a\x00b"},
+        {"orig_cl_ord_id": "\x00", "cl_ord_id": None},
+    ],
+)
+async def test_p19_a_message_that_breaks_its_reader_stops_nobody(life: Life, poison: dict[str, Any]) -> None:
+    _, cl = await acknowledged(life)
+    await life.receive(
+        report(ExecType.TRADE, "1", **({"cl_ord_id": cl} | poison)), trade(cl, 4, 4),
+    )  # fmt: skip
+    order = await life.order()
+    assert (order["status"], order["filled_quantity"]) == ("partially_filled", 4)
+    aside = await fetch(life.urls.superuser, "select state, reason from inbox where state <> 'applied'")
+    assert len(aside) == 1
+    assert aside[0]["state"] in ("parked", "quarantined")
+
+
+async def test_p06_a_report_that_knows_only_a_number_finds_its_order_later(life: Life) -> None:
+    await life.submit()
+    await life.dispatch()
+    cl = life.gateway.sends[0].cl_ord_id
+    nameless = trade(cl, 4, 4)
+    await life.receive(replace(nameless, cl_ord_id=None))
+    assert [row["state"] for row in await fetch(life.urls.superuser, "select state from inbox")] == ["unmatched"]
+    await life.receive(ack(cl))
+    order = await life.order()
+    assert (order["status"], order["filled_quantity"]) == ("partially_filled", 4)
+    await life.receive(replace(trade(cl, 2, 6), cl_ord_id=None), ack(cl))
+    assert (await life.order())["filled_quantity"] == 6
+
+
+async def test_p10_a_late_fill_of_a_former_number_belongs_to_its_order(life: Life) -> None:
+    order_id, cl = await acknowledged(life)
+    await life.amend(order_id, "a1", price=Decimal(70_100))
+    await life.dispatch()
+    changed = report(
+        ExecType.REPLACED, "0", life.gateway.sends[1].cl_ord_id, orig_cl_ord_id=cl, order_id="1002",
+        order_quantity=10, price=Decimal(70_100), cumulative_quantity=0,
+    )  # fmt: skip
+    await life.receive(changed)
+    await life.receive(replace(trade(cl, 4, 4), cl_ord_id=None))
+    order = await life.order()
+    assert (order["filled_quantity"], order["price"]) == (4, 70_100)
+
+
+# --- inquiries ------------------------------------------------------------------------------------------------------------
+
+
+def row(life: Life, executed: int = 0, state: str = "접수", **given: Any) -> OrderRow:
+    values: dict[str, Any] = {
+        "account": AccountNumber(life.world.number), "order_number": "1001", "original_number": None, "is_amend": False,
+        "is_cancel": False, "side": Side.BUY, "order_type_text": None, "quantity": 10, "price": Decimal(70_000),
+        "executed_quantity": executed, "state_text": state, "reject_reason": None, "order_time": None,
+        "instrument": InstrumentRef(ISIN, CODE, None), "executions": (),
+    }  # fmt: skip
+    return OrderRow(**(values | given))
+
+
+class Asked(FakeGateway):
+    """Answers an order inquiry with prepared rows, `late` after it was asked."""
+
+    def __init__(self, life: Life, rows: list[OrderRow], late: timedelta = timedelta(0)) -> None:
+        super().__init__()
+        self.life, self.rows, self.late = life, rows, late
+        self.asked: list[str] = []
+
+    async def orders(self, _broker: str, account: AccountNumber, _day: object, _class: object) -> Complete[OrderRow]:
+        asked_at = self.life.clock.now()
+        self.asked.append(account.reveal())
+        self.life.clock.advance(self.late)
+        return Complete(tuple(self.rows), (b"page",), asked_at)
+
+
+async def test_an_answer_that_outlives_the_session_does_not_end_the_order(life: Life) -> None:
+    """Asked at 15:29:59, read after the close: what the rows show is the time before the closing auction."""
+    await acknowledged(life)
+    life.clock.moment = (await life.order())["session_ends"] - timedelta(seconds=1)
+    gateway: Any = Asked(life, [row(life)], late=timedelta(seconds=5))
+    applier = replace(life.applier, gateway=gateway)
+    assert await sweep_account(applier, (life.world.account, TODAY), CallClass.ROUTINE)
+    assert (await life.order())["status"] == "new"
+    assert await sweep_account(applier, (life.world.account, TODAY), CallClass.ROUTINE)
+    assert (await life.order())["status"] == "expired"
+    assert (await life.cash())["reserved"] == 0
+
+
+async def test_a_sent_order_without_acknowledgement_is_asked_about(life: Life) -> None:
+    await life.submit()
+    await life.dispatch()
+    gateway: Any = Asked(life, [row(life)])
+    sweeper = Sweeper(replace(life.applier, gateway=gateway))
+    assert await sweeper.sweep() == 0
+    life.clock.advance(timedelta(seconds=31))
+    assert await sweeper.sweep() == 1
+    assert (await life.order())["status"] == "new"
+    assert (await life.order())["broker_order_number"] == "1001"
+
+
+async def test_p08_a_refused_cancellation_leads_to_an_inquiry(life: Life) -> None:
+    order_id, _ = await acknowledged(life)
+    await life.cancel(order_id, "c1")
+    life.gateway.answers = [Refused("3999", "too late", b"{}")]
+    await life.dispatch()
+    gateway: Any = Asked(life, [row(life)])
+    sweeper = Sweeper(replace(life.applier, gateway=gateway))
+    assert await sweeper.sweep() == 1
+    life.clock.advance(timedelta(seconds=90))
+    assert await Sweeper(replace(life.applier, gateway=gateway)).sweep() == 0
+
+
+async def test_an_impossible_row_of_one_account_does_not_hide_another(life: Life) -> None:
+    """The first account's sale does not fit its holding; the other account is asked and applied all the same."""
+
+    class Broken(Asked):
+        async def orders(self, *given: Any) -> Complete[OrderRow]:
+            if len(self.asked) == 0:
+                self.asked.append("first")
+                raise ValueError("a broker's answer nobody thought of")
+            return await super().orders(*given)
+
+    await acknowledged(life)
+    await fetch(life.urls.superuser, "update orders set reported_quantity = 1")
+    other = replace(life.world, manager=life.world.other_manager, account=life.world.other_account)
+    life.world = other
+    await life.submit(key="k2", account=other.account)
+    await fetch(life.urls.superuser, "update orders set reported_quantity = 1")
+    gateway: Any = Broken(life, [])
+    assert await Sweeper(replace(life.applier, gateway=gateway)).sweep() == 2
+    assert len(gateway.asked) == 2
