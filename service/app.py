@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 import service
@@ -16,7 +16,7 @@ from service.executions.routes import router as executions
 from service.infra import docs_page, metrics, problems
 from service.infra.caller import Authenticator
 from service.infra.db import Database
-from service.infra.http import DEFAULT_MAX_BODY_BYTES, Front
+from service.infra.http import DEFAULT_MAX_BODY_BYTES, Front, strictly
 from service.infra.readiness import readiness
 from service.mandates.routes import router as mandates
 from service.market.routes import router as market
@@ -68,6 +68,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(strictly)],
         # Without an exporter the spans are work for nothing on every order.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )

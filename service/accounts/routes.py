@@ -51,7 +51,7 @@ def _who(principal: Principal) -> dict[str, Any]:
     return {"principal": principal, "request_id": request_id.get()}
 
 
-@router.get("", responses=problem_responses(*READ, "bad-request"))
+@router.get("", responses=problem_responses(*READ, "cursor-invalid"))
 async def get_accounts(
     request: Request,
     principal: Caller,

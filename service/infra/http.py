@@ -5,16 +5,19 @@ swallows disconnects.
 """
 
 import re
+from collections import Counter
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.core.clock import monotonic
+from service.core.errors import BadRequest, Invalid, Violation
 from service.core.ids import uuid7
+from service.infra import strict_json
 from service.infra.logs import request_id
 from service.infra.metrics import HTTP_IN_FLIGHT, HTTP_SECONDS
 from service.infra.problems import internal_error, problem
@@ -137,3 +140,37 @@ class _Exchange:
                 "http.answered",
                 method=self._scope["method"], route=self.route, status=status, milliseconds=round(seconds * 1000, 1),
             )  # fmt: skip
+
+
+# --- what every route asks of a request's form -------------------------------------------------------------------------
+
+
+async def strictly(request: Request) -> None:
+    """A dependency of the whole application: nothing is read two ways, and nothing that was sent is passed over.
+
+    A misspelt filter would answer with everybody's orders, a name that stands twice with another order.
+    """
+    _check_query(request)
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise HTTPException(415, "The body is compressed; send it as it is.")
+    body = await request.body()
+    if body and is_json(request.headers.get("content-type", "")):
+        try:
+            strict_json.check(body)
+        except strict_json.NotJson as error:
+            raise BadRequest("malformed-json", str(error)) from None
+
+
+def is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() in ("application/json", "application/problem+json")
+
+
+def _check_query(request: Request) -> None:
+    known = {one.alias for one in request.scope["route"].dependant.query_params}
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    unknown = tuple(Violation("unknown_field", name, "this parameter is not known here") for name in given if name not in known)
+    if unknown:
+        raise Invalid("unknown-field", "The address has parameters that this call does not know.", violations=unknown)
+    twice = tuple(Violation("repeated", name, "this parameter is given more than once") for name in given if given[name] > 1)
+    if twice:
+        raise Invalid("validation-failed", "A parameter is given more than once.", violations=twice)

@@ -75,4 +75,4 @@ def cut(rows: Sequence[Item], limit: int, key: Callable[[Item], str]) -> Page[It
 
 
 def _bad() -> BadRequest:
-    return BadRequest("bad-request", "The cursor is not one this service gave. Start again without it.")
+    return BadRequest("cursor-invalid", "The cursor is not one this service gave. Start again without it.")

@@ -32,7 +32,7 @@ _ROWS = (
      "Send application/json."),
     ("validation-failed", 422, "Validation failed", "The body was read, and fields of it are not as they must be.",
      "Correct every field listed in `violations`; all of them are listed."),
-    ("object-expected", 422, "One object expected", "An array came where one object is due.",
+    ("object-expected", 422, "One object expected", "Something else came where one object is due.",
      "Send one object a request."),
     ("list-orders-not-supported", 422, "List orders are not supported",
      "The platform takes one order a message, and so do we.", "Send one request per order."),

@@ -47,7 +47,7 @@ STATUS: dict[type[ServiceError], int] = {
     Unavailable: 503,
 }
 HTTP_SLUGS = {
-    400: "bad-request", 401: "authentication-required", 403: "role-required", 404: "not-found",
+    400: "malformed-json", 401: "authentication-required", 403: "role-required", 404: "not-found",
     405: "method-not-allowed", 406: "not-acceptable", 409: "conflict", 413: "body-too-large",
     415: "unsupported-media-type", 422: "validation-failed", 429: "too-many-requests", 503: "unavailable",
 }  # fmt: skip
@@ -126,7 +126,7 @@ def _of_http(request: Request, error: HTTPException) -> Response:
     if error.status_code == 405:
         headers["Allow"] = ", ".join(allowed_methods(request))
     slug = HTTP_SLUGS.get(error.status_code, "bad-request" if error.status_code < 500 else "internal-error")
-    detail = CATALOGUE[slug].meaning if error.status_code in (404, 405) else str(error.detail)
+    detail = CATALOGUE[slug].meaning if error.status_code in (400, 404, 405) else str(error.detail)
     return problem(slug, error.status_code, detail, headers=headers)
 
 
@@ -143,9 +143,14 @@ def _matches(request: Request, method: str) -> bool:
 def _of_validation(path: str, errors: Sequence[Any], refusals: Mapping[str, str]) -> Response:
     if any(error["type"] == "json_invalid" for error in errors):
         return problem("malformed-json", 400, "The body is not JSON that can be read.")
-    if any(tuple(error["loc"]) == ("body",) and isinstance(error.get("input"), list) for error in errors):
-        slug = next((slug for start, slug in refusals.items() if path.startswith(start)), "object-expected")
-        return problem(slug, 422, CATALOGUE[slug].meaning, violations=[Violation(_code(slug), "", "is an array")])
+    whole = [error.get("input") for error in errors if tuple(error["loc"]) == ("body",) and error["type"] != "missing"]
+    if any(isinstance(one, bytes) for one in whole):  # FastAPI leaves a body as it is whose type is not JSON
+        return problem("unsupported-media-type", 415, CATALOGUE["unsupported-media-type"].meaning)
+    if whole:
+        is_list = isinstance(whole[0], list)
+        slug = next((slug for start, slug in refusals.items() if is_list and path.startswith(start)), "object-expected")
+        said = "is an array" if is_list else "is not an object"
+        return problem(slug, 422, CATALOGUE[slug].meaning, violations=[Violation(_code(slug), "", said)])
     violations = [_violation(error) for error in errors]
     slug = _shape_slug(errors)
     many = f"{len(violations)} fields are" if len(violations) > 1 else "One field is"
@@ -246,6 +251,7 @@ def _describe(app: FastAPI) -> None:
             for path in document.get("paths", {}).values():
                 for operation in path.values():
                     _replace_default(operation)
+                    _complete(operation)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -259,6 +265,33 @@ def _replace_default(operation: dict[str, Any]) -> None:
         operation["responses"]["422"] = problem_responses("validation-failed")[422] if not given else {
             **operation["responses"]["422"], "content": given
         }  # fmt: skip
+
+
+WITH_BODY = (
+    "malformed-json",
+    "body-too-large",
+    "unsupported-media-type",
+    "validation-failed",
+    "unknown-field",
+    "object-expected",
+)
+
+
+def _complete(operation: dict[str, Any]) -> None:
+    """What any call may answer with by its form alone, so that no route need remember to say it."""
+    slugs = ["unknown-field", "validation-failed", *EVERYWHERE]
+    slugs += WITH_BODY if "requestBody" in operation else ()
+    slugs += ["malformed-id"] if any(one["in"] == "path" for one in operation.get("parameters", ())) else []
+    for status, answer in problem_responses(*slugs).items():
+        said = operation["responses"].setdefault(str(status), answer)
+        if said is not answer:
+            examples = (
+                said.setdefault("content", {}).setdefault(MEDIA_TYPE, answer["content"][MEDIA_TYPE]).setdefault("examples", {})
+            )
+            for slug, example in answer["content"][MEDIA_TYPE]["examples"].items():
+                if slug not in examples:
+                    examples[slug] = example
+                    said["description"] += f"; {example['summary']}"
 
 
 # --- pages -------------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ async def post_client(request: Request, body: NewClient, principal: Writer) -> C
     return ClientOut.of(client)
 
 
-@router.get("/clients", responses=problem_responses(*READ, "bad-request"))
+@router.get("/clients", responses=problem_responses(*READ, "cursor-invalid"))
 async def get_clients(
     request: Request, principal: Caller, limit: Limit = paging.DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ClientPage:
@@ -113,7 +113,7 @@ async def post_mandate(request: Request, body: NewMandate, principal: Writer) ->
     return MandateOut.of(mandate)
 
 
-@router.get("/mandates", responses=problem_responses(*READ, "bad-request"))
+@router.get("/mandates", responses=problem_responses(*READ, "cursor-invalid"))
 async def get_mandates(
     request: Request,
     principal: Caller,

@@ -87,7 +87,7 @@ class InstrumentSynchronization(Strict):
         return cls(**vars(diff))
 
 
-@router.get("", responses=problem_responses(*REFUSED, "bad-request"))
+@router.get("", responses=problem_responses(*REFUSED, "cursor-invalid"))
 async def get_instruments(
     request: Request,
     _caller: Caller,

@@ -95,7 +95,7 @@ async def post_user(request: Request, body: NewUser, principal: Administrator) -
     return UserOut.of(user)
 
 
-@router.get("/users", responses=problem_responses(*REFUSED, "bad-request"))
+@router.get("/users", responses=problem_responses(*REFUSED, "cursor-invalid"))
 async def get_users(
     request: Request, _caller: Administrator, limit: Limit = paging.DEFAULT_LIMIT, cursor: Cursor = None
 ) -> UserPage:
@@ -136,7 +136,7 @@ async def post_key(request: Request, body: NewKey, principal: Administrator) -> 
     return IssuedKey(**vars(key), token=token.reveal())
 
 
-@router.get("/api-keys", responses=problem_responses(*REFUSED, "bad-request"))
+@router.get("/api-keys", responses=problem_responses(*REFUSED, "cursor-invalid"))
 async def get_keys(
     request: Request,
     _caller: Administrator,
