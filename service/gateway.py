@@ -413,7 +413,7 @@ Report: TypeAlias = ExecutionReport | CancelReject | Unreadable
 
 @dataclass(frozen=True)
 class BrokerProfile:
-    """What we know of a broker's habits, as data; a drift from it stops new orders for that broker (P20)."""
+    """What we know of a broker's habits, as data (P20)."""
 
     code: str
     short_name: str

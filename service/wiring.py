@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from service.audit.evidence import Vault
-from service.core.clock import Clock, SystemClock, real_now
+from service.core.clock import Clock, SystemClock, monotonic, real_now
 from service.core.errors import Unauthenticated
 from service.core.principal import Principal
 from service.core.secret import Secret
@@ -117,6 +117,7 @@ def _wire(
         licence_valid=settings.licence_valid,
         render=problems.as_answer,
         poke=notifier.poke,
+        orders_left=OrdersLeft(gateway).ask,
     )
     return Wiring(
         settings=settings,
@@ -132,6 +133,21 @@ def _wire(
         authenticate=_authenticator(database, pepper),
         desk=desk,
     )
+
+
+class OrdersLeft:
+    """Whether order calls are left today, asked of the counter at most once a second: a submission must not pay for it."""
+
+    def __init__(self, gateway: KoscomGateway) -> None:
+        self._gateway = gateway
+        self._until = 0.0
+        self._left = True
+
+    async def ask(self) -> bool:
+        if monotonic() > self._until:
+            self._until = monotonic() + 1.0
+            self._left = await self._gateway.calls_left(ServiceName.ORDERS, CallClass.ORDER) > 0
+        return self._left
 
 
 async def _clock(settings: Settings, stack: AsyncExitStack) -> Clock:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -149,7 +150,7 @@ PROFILE = BrokerProfile(
 )
 
 
-def make_desk(database: Database, clock: ManualClock, *, licensed: bool = True) -> Desk:
+def make_desk(database: Database, clock: ManualClock, *, licensed: bool = True, left: bool = True) -> Desk:
     return Desk(
         transaction=database.transaction,
         hot=database.hot,
@@ -159,7 +160,12 @@ def make_desk(database: Database, clock: ManualClock, *, licensed: bool = True) 
         licence_valid=lambda _day: licensed,
         render=as_answer,
         poke=lambda _channel: None,
+        orders_left=partial(_answer, left),
     )
+
+
+async def _answer(value: bool) -> bool:
+    return value
 
 
 class FakeGateway:

@@ -1,6 +1,8 @@
 """The account, its cash and a holding, as parts of another slice's hot read."""
 
-from sqlalchemy import Subquery, Uuid, bindparam, select
+from typing import Any
+
+from sqlalchemy import Select, Subquery, Uuid, bindparam, select
 
 from service.accounts.tables import account, cash, holding
 
@@ -44,3 +46,8 @@ def holding_part() -> Subquery:
         .where(holding.c.account_id == bindparam(ACCOUNT_ID, type_=Uuid))
         .subquery("holding_facts")
     )
+
+
+def lock_cash_part() -> Select[Any]:
+    """Hold the cash row of `account_id`: whoever else wants to buy for the account waits for the end of the transaction."""
+    return select(cash.c.account_id).where(cash.c.account_id == bindparam(ACCOUNT_ID, type_=Uuid)).with_for_update()

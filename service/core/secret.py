@@ -6,10 +6,18 @@ every place that does is found by searching for that word.
 
 from collections.abc import Callable
 
+SHOWN = 3
+
 
 def mask_account(text: str) -> str:
-    """계좌번호 mask: at most the last three characters show."""
-    return "*" * max(len(text) - 3, 0) + text[-3:] if len(text) > 3 else "*" * len(text)
+    """계좌번호 mask: of the letters and digits at most the last three show; separators stay, so that accounts of brokers
+    that end every number alike can be told apart."""
+    shown, left = [], SHOWN if sum(map(str.isalnum, text)) > SHOWN else 0
+    for character in reversed(text):
+        secret = character.isalnum()
+        shown.append(character if not secret or left > 0 else "*")
+        left -= secret
+    return "".join(reversed(shown))
 
 
 class Masked:

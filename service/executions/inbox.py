@@ -43,7 +43,7 @@ class Inbox:
             return await missing_ranges(connection, self.com_id, day)
 
     async def on_state(self, state: str) -> None:
-        """The reader says how the stream is; the status page and the gate for new orders read it."""
+        """The reader says how the stream is; the status page reads it."""
         async with self.transaction() as connection:
             await store.set_stream_state(connection, self.com_id, state, self.clock.now())
         log.info("stream.state", com_id=self.com_id, state=state)

@@ -10,7 +10,6 @@ from typing import Literal, Never
 
 import httpx
 import structlog
-from prometheus_client import Counter
 
 from service.core.clock import Clock
 from service.core.errors import NotFound
@@ -41,6 +40,7 @@ from service.gateway import (
     TransactionRow,
     Unknown,
 )
+from service.infra.metrics import counter
 from service.koscom import dialect, profiles
 from service.koscom.budget import BudgetStore, ServiceName
 from service.koscom.calls import Purse, Retry, Sleep
@@ -59,7 +59,7 @@ CALL_CLASSES = {
 }
 
 log = structlog.get_logger(__name__)
-OUTCOMES = Counter("koscom_send_outcomes", "Order requests by outcome", ["kind", "outcome"])
+OUTCOMES = counter("ilim_koscom_send_outcomes", "Order requests by outcome", ["kind", "outcome"])
 
 
 class KoscomGateway:

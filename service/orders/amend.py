@@ -50,7 +50,15 @@ async def amend(
 
     asked = {"price": price, "quantity": quantity}
     return await carry_out(
-        desk, order_id, effect, what="amendment", asked=asked, principal=principal, intent=intent, request_id=request_id
+        desk,
+        order_id,
+        effect,
+        what="amendment",
+        asked=asked,
+        spends=True,
+        principal=principal,
+        intent=intent,
+        request_id=request_id,
     )
 
 

@@ -1,11 +1,11 @@
 """What every verb on orders is given: the same few collaborators, made once in `wiring`."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from service.core.clock import Clock, kst_date
-from service.core.errors import ServiceError, Unavailable
+from service.core.errors import Busy, ServiceError, Unavailable
 from service.gateway import BrokerProfile, Session
 from service.infra.db import HotTransaction, Transaction
 from service.infra.idempotency import Answer
@@ -28,6 +28,7 @@ class Desk:
     licence_valid: Callable[[date], bool]
     render: Callable[[ServiceError], Answer]  # a refusal as the caller will read it
     poke: Callable[[str], None]  # tells waiting processes after a commit
+    orders_left: Callable[[], Awaitable[bool]]  # whether the day's order calls, cancellations' reserve apart, last
 
 
 def session_facts(calendar: Calendar, now: datetime, wanted: Session | None) -> tuple[SessionFacts | None, str]:
@@ -50,6 +51,14 @@ def _next_session(calendar: Calendar, now: datetime) -> str:
         later = list(calendar.sessions_of(calendar.next_trading_day(today)))
     first = min(later, key=lambda one: one.enters)
     return f"The next one is {first.session}, from {first.enters:%Y-%m-%d %H:%M} KST."
+
+
+def budget_exhausted() -> Busy:
+    return Busy(
+        "budget-exhausted",
+        "The platform's order calls of the day are used up, except those kept for cancellations. The day turns at 09:00 KST.",
+        extra={"retry_after_seconds": 60},
+    )
 
 
 def send_by(now: datetime, session_ends: datetime) -> datetime:

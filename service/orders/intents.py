@@ -14,7 +14,7 @@ from service.infra import idempotency
 from service.infra.db import Books, Whose
 from service.infra.idempotency import Answer, Intent
 from service.orders import store
-from service.orders.desk import Desk
+from service.orders.desk import Desk, budget_exhausted
 from service.orders.model import Order
 from service.orders.resource import order_document
 
@@ -37,12 +37,14 @@ async def carry_out(
     *,
     what: str,
     asked: dict[str, Any],
+    spends: bool = False,
     principal: Principal,
     intent: Intent,
     request_id: str,
 ) -> Answer:
     """Run `effect` on the locked order, once per key. A ServiceError it raises is committed as a refusal: the ledger
-    records it and the key remembers it."""
+    records it and the key remembers it. What `spends` a call raises Busy when the day's calls are used up."""
+    left = not spends or await desk.orders_left()
     async with desk.transaction(books=books_of(principal)) as connection:
         replay = await idempotency.stored(connection, intent)
         if replay is not None:
@@ -53,6 +55,8 @@ async def carry_out(
         replay = await idempotency.stored(connection, intent)  # a twin may have held the lock
         if replay is not None:
             return replay
+        if not left:
+            raise budget_exhausted()
         answer = await _answer(desk, connection, order, effect, what, asked, principal, request_id)
         await idempotency.remember(connection, intent, answer)
     if answer.status < 300:

@@ -35,7 +35,14 @@ Prefer = Annotated[str | None, Header(description="`wait=N`: hold the answer unt
 Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
 
-CALLING = ("authentication-required", "role-required", "idempotency-key-required", "malformed-json", "body-too-large")
+CALLING = (
+    "budget-exhausted",
+    "authentication-required",
+    "role-required",
+    "idempotency-key-required",
+    "malformed-json",
+    "body-too-large",
+)
 KEYED = ("idempotency-in-progress", "idempotency-key-reused", "validation-failed", "unknown-field")
 SUBMITTING = (
     "account-not-found", "list-orders-not-supported", "licence-required", "session-closed", "order-type-not-in-session",

@@ -2,7 +2,7 @@
 
 Refusals (every failed check is listed; stored under the key, recorded in the ledger):
 licence-required 403 · twin-in-doubt 409 · all others of `checks.CHECKS` 422.
-Not stored: account-not-found 404, idempotency-in-progress 409, idempotency-key-reused 422.
+Not stored: budget-exhausted 429, account-not-found 404, idempotency-in-progress 409, idempotency-key-reused 422.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from service.infra import idempotency
 from service.infra.failpoints import fp
 from service.infra.idempotency import Answer, Intent
 from service.orders.decide import Asked, Decision, decide
-from service.orders.desk import Desk
+from service.orders.desk import Desk, budget_exhausted
 from service.orders.model import Order
 from service.orders.resource import order_document
 from service.orders.submit_store import ORDER_COLUMNS, READ, REFUSAL, REQUEST_COLUMNS, WRITE
@@ -34,7 +34,8 @@ class _Overtaken(Exception):
 
 
 async def submit(desk: Desk, asked: Asked, *, principal: Principal, intent: Intent, request_id: str) -> Answer:
-    """One order, durably on disk with its ledger entry, or a refusal that names every failed check."""
+    """One order, durably on disk with its ledger entry, or a refusal that names every failed check. Raises Busy when the
+    day's order calls are used up, so that nothing is queued that cannot go out."""
     for _ in range(TRIES):
         try:
             answer = await _try(desk, asked, principal=principal, intent=intent, request_id=request_id)
@@ -51,7 +52,7 @@ async def submit(desk: Desk, asked: Asked, *, principal: Principal, intent: Inte
 
 
 async def _try(desk: Desk, asked: Asked, *, principal: Principal, intent: Intent, request_id: str) -> Answer:
-    rules = await desk.market.rules()
+    rules, left = await desk.market.rules(), await desk.orders_left()
     async with desk.hot(books=principal.user_id) as connection:
         now = desk.clock.now()
         row = await READ.row(connection, **read_values(asked, principal, intent, kst_date(now)))
@@ -60,6 +61,8 @@ async def _try(desk: Desk, asked: Asked, *, principal: Principal, intent: Intent
             return idempotency.replay(row, intent)
         if row["account_id"] is None:
             raise account_not_found()
+        if not left:
+            raise budget_exhausted()
         decision = decide(
             asked, row, rules, principal=principal, profile=desk.profile(row["broker"]),
             licensed=desk.licence_valid(kst_date(now)), now=now,

@@ -13,7 +13,7 @@ import asyncpg
 import orjson
 from sqlalchemy import BigInteger, ColumnElement, Text, Uuid, bindparam, case, cast, func, select
 
-from service.accounts.facts import holding_part
+from service.accounts.facts import holding_part, lock_cash_part
 from service.core.money import Won
 from service.gateway import Side
 from service.infra.db import HotStatement
@@ -46,6 +46,7 @@ def _under_way(*which: ColumnElement[bool]) -> Any:
 
 
 VALUE = HotStatement(_read())
+ALONE = HotStatement(lock_cash_part())
 
 
 async def weighed(
@@ -57,6 +58,7 @@ async def weighed(
     if limits.single_name_weight_percent is None:
         return decision
     values = {"account_id": asked.account_id, "business_date": today, "isin": row["isin"]}
+    await ALONE.row(connection, **values)  # two buys at once must not pass the limit together
     found = await VALUE.row(connection, **values)
     assert found is not None  # noqa: S101 - sums always give a row
     total = Won(found["held_won"] + found["under_way"] + (row["orderable"] or 0))

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from service.core.clock import ManualClock
-from service.core.errors import Invalid, NotFound
+from service.core.errors import Busy, Invalid, NotFound
 from service.gateway import OrderType, Session, Side, TimeInForce
 from service.infra import idempotency
 from service.infra.db import Database
@@ -35,14 +35,20 @@ def wish(**changes: Any) -> Wish:
 
 
 async def place(
-    database: Database, clock: ManualClock, world: World, key: str = "k1", licensed: bool = True, **changes: Any
+    database: Database,
+    clock: ManualClock,
+    world: World,
+    key: str = "k1",
+    licensed: bool = True,
+    left: bool = True,
+    **changes: Any,
 ) -> Answer:
     account = changes.pop("account", world.account)
     asked = Asked(account, wish(**changes), changes.pop("client_order_id", None), None)
     body = {"account": str(asked.account_id), "wish": str(asked.wish)}
     intent = idempotency.intent(user_id=world.manager.user_id, route=ROUTE, key=key, body=body)
     return await submit(
-        make_desk(database, clock, licensed=licensed), asked, principal=world.manager, intent=intent, request_id="r"
+        make_desk(database, clock, licensed=licensed, left=left), asked, principal=world.manager, intent=intent, request_id="r"
     )
 
 
@@ -155,6 +161,17 @@ async def test_another_managers_account_is_not_there(database: Database, databas
         await place(database, clock, world, account=world.other_account)
     assert not await fetch(database_urls.superuser, "select 1 from orders")
     assert not await fetch(database_urls.superuser, "select 1 from idempotency_key")
+
+
+async def test_p21_without_calls_left_nothing_is_queued_and_a_replay_is_still_answered(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    world = await make_world(database_urls.superuser)
+    first = await place(database, clock, world, key="k1")
+    with pytest.raises(Busy):
+        await place(database, clock, world, key="k2", left=False)
+    assert (await place(database, clock, world, key="k1", left=False)).body == first.body
+    assert len(await fetch(database_urls.superuser, "select 1 from orders")) == 1
 
 
 async def test_without_licence_orders_are_refused(database: Database, database_urls: DatabaseUrls, clock: ManualClock) -> None:
