@@ -89,7 +89,7 @@ async def tell(stage: Stage, comparison: Comparison) -> None:
     console.print(happened)
     books = Table("ours against the sandbox's books", "compared", "differences", title="The comparison")
     names = {"orders": ("order", "executed", "remaining", "ended", "unaccounted"), "fills": ("fills",), "holdings": ("holding",),
-             "cash": ("cash", "balance")}  # fmt: skip
+             "cash": ("cash", "balance"), "sends": ("sends",), "invariants": ("invariant",)}  # fmt: skip
     for name, kinds in names.items():
         books.add_row(name, str(comparison.compared.get(name, 0)), str(sum(one.what in kinds for one in comparison.differences)))
     console.print(books)

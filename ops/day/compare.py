@@ -1,10 +1,14 @@
-"""Our books against the exchange's truth: orders, fills, holdings and cash. Both sides are looked at in full."""
+"""Our books against the exchange's truth: orders, fills, holdings and cash, both sides in full; what the exchange received
+twice; and what must be true of our own tables whatever the exchange says."""
 
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from ops.day.stage import Stage
+from ops.invariants import ALWAYS, AT_REST, violations
+from service.infra.roles import OWNER
+from service.up import market_time
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,12 @@ async def compare(stage: Stage) -> Comparison:
             balance = await stage.get("compliance", f"/v1/accounts/{account_id}/balance")
             truth = theirs.get((account["broker"], account["number"]))
             found += _balance(account["number"], balance["ours"], truth, compared)
+    sends = (await stage.sandbox.get("/_sandbox/sends")).json()
+    compared["sends"] = len(sends)
+    found += [Difference("sends", cl, 1, one["received"]) for cl, one in sends.items() if one["received"] != 1]
+    compared["invariants"] = len(ALWAYS) + len(AT_REST)
+    wrong = await violations(stage.house.database_urls[OWNER].reveal(), await market_time(stage.sandbox))
+    found += [Difference("invariant", f"{one.invariant}: {one.which}", one.what, "nothing") for one in wrong]
     return Comparison(dict(compared), found)
 
 
