@@ -1,6 +1,6 @@
 """How a broker's balance is read, pure. The document keeps the rows as read; amounts are decimal text.
 
-Sources: koscom/discretionary.md 2 (cash rows with a KRW-D0 style basis, or a single row), korea.md 2.1 (cash views).
+Sources: the platform's manual (cash rows with a KRW-D0 style basis, or a single row); 예수금 by settlement day.
 """
 
 from collections.abc import Mapping, Sequence

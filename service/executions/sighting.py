@@ -2,7 +2,7 @@
 
 A row carries no ClOrdID. It belongs to an order by the broker's number (leading zeros do not count) or by naming such a
 number as its original. Only an order whose acknowledgement was lost may be recognised by its terms, and only when exactly one
-row that nobody owns fits exactly one such order (koscom/discretionary.md).
+row that nobody owns fits exactly one such order.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Every code of the platform, and what each means for an order just sent (`koscom/errors.md`, P4).
+"""Every code of the platform, and what each means for an order just sent (the manual's list of codes, P4).
 
 The table is the whole knowledge. What is not in it is unknown: an undocumented number never proves that an order does
 not exist, even where its neighbours do.

@@ -1,6 +1,6 @@
 """Whether a manager may give this order for this account: the mandate, the manager's place in it, and its limits.
 
-Sources: korea.md 5.1 C10 (no management in breach of the contract), C13 (registered manager), C14 (client's stop).
+Sources: 자본시장법 시행령 §99④2 (no management in breach of the contract), 법 §98①3 (registered manager), §98②1 (client's stop).
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Rules of contracts and of onboarding, pure. What one order may do is in `authority.py`.
 
-Sources: koscom/member.md (onboarding), korea.md 5.1 C14 and C15.
+Sources: the platform's manual (service linkage); 자본시장법 §98②1 (client's stop), 시행령 §99④ (when trading may begin).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Rules of the exchange on prices and codes, pure. Figures come as data; only shapes of rules are here.
 
-Sources: korea.md 1.1 (tick), 1.2 and 1.3 (price limits), 4 (codes).
+Sources: KRX 업무규정 시행세칙 (호가가격단위, 가격제한폭), KRX 표준코드 규칙 (codes).
 """
 
 import re

@@ -2,7 +2,7 @@
 
 An instrument whose master cannot be read keeps its older day: an order for it is then refused, not guessed. The platform
 is the authority over the calendar: a closing day we did not know is taken over at once; one we believe in and it does not
-name is only reported, since its list is updated irregularly (koscom/market.md).
+name is only reported, since its list is updated irregularly.
 """
 
 import asyncio

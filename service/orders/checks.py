@@ -1,7 +1,7 @@
 """Pre-trade checks (주문 전 점검): one pure function over the facts; every failed check is listed, not the first.
 
-Sources: korea.md sections 1.1 to 1.5 (tick, limits, sessions, order types), 5.1 C10, C13, C14, C20 (mandate, authority,
-no naked short), promise P16. The same function runs at submission and in
+Sources: KRX 업무규정 and 시행세칙 (tick, limits, sessions, order types); 자본시장법 §98 and 시행령 §99 (mandate, authority), §180
+(no naked short). The same function runs at submission and in
 `POST /v1/orders/checks`; what may change before the send is checked again at the claim (`recheck.py`).
 """
 

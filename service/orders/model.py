@@ -88,7 +88,7 @@ def move(state: RequestState, event: RequestEvent) -> RequestState:
     return REQUEST_MOVES.get((state, event), state)
 
 
-# FIX order of precedence: when several hold at once, the highest is shown (fix.md 1.4; Replaced is FIX 4.2 only).
+# FIX order of precedence: when several hold at once, the highest is shown (FIX application notes, OrdStatus precedence; Replaced is FIX 4.2 only).
 PRECEDENCE: tuple[Status, ...] = (
     Status.PENDING_CANCEL,
     Status.PENDING_REPLACE,

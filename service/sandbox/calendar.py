@@ -1,4 +1,4 @@
-"""Trading days, sessions and settlement days of the imaginary exchange (korea.md 1.4, 2.1, 2.3). Pure.
+"""Trading days, sessions and settlement days of the imaginary exchange (KRX business rules and closed days). Pure.
 
 All times are Korean (UTC+9, no summer time). Beyond the last confirmed year the calendar refuses instead of guessing.
 """

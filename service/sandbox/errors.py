@@ -1,4 +1,4 @@
-"""Every documented error of the platform, and the three shapes in which it may arrive (errors.md)."""
+"""Every documented error of the platform, and the three shapes in which it may arrive."""
 
 
 class Refused(Exception):

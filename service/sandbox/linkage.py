@@ -1,4 +1,4 @@
-"""POST /v1/common/member/…: is the client a member, and which virtual accounts are linked (member.md)."""
+"""POST /v1/common/member/…: is the client a member, and which virtual accounts are linked."""
 
 from collections.abc import Callable
 from datetime import timedelta

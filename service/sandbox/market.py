@@ -1,4 +1,4 @@
-"""GET /v3/market/…: instrument lists, master, prices, closing days (market.md).
+"""GET /v3/market/…: instrument lists, master, prices, closing days.
 
 KOSPI answers bare and with whole numbers, KOSDAQ wrapped as JSON-RPC, with 300.0 and the other spelling of the name:
 both are documented, so both must be read.

@@ -1,4 +1,4 @@
-"""Execution reports and cancel rejects as FIX JSON, in each broker's dialect (order.md, fix.md 2.2). Pure."""
+"""Execution reports and cancel rejects as FIX JSON, in each broker's dialect (FIX 4.2 and 4.4). Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The gateway's reading of an order request: FIX JSON in, a `Request` or a named refusal out (order.md). Pure."""
+"""The gateway's reading of an order request: FIX JSON in, a `Request` or a named refusal out. Pure."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Rows of the five inquiries in a broker's habit (discretionary.md). Pure: state in, wire values out."""
+"""Rows of the five inquiries in a broker's habit. Pure: state in, wire values out."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

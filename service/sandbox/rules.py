@@ -1,4 +1,4 @@
-"""Price rules of the market: ticks, daily limits and tax rates (korea.md 1.1 to 1.3, 3.1). Pure, whole won."""
+"""Price rules of the market: ticks, daily limits and tax rates (KRX rules, tax decrees). Pure, whole won."""
 
 from dataclasses import dataclass
 from datetime import date

@@ -1,4 +1,4 @@
-"""GET /v1/order/stream: STOMP 1.2 over WebSocket, subprotocol v12.stomp (order.md, Reports).
+"""GET /v1/order/stream: STOMP 1.2 over WebSocket, subprotocol v12.stomp.
 
 One task reads, one writes reports, one keeps the heart beating. A bad frame or login gets ERROR and the end.
 """

@@ -1,6 +1,7 @@
 """When a trade settles and what selling costs, pure. The figures come as `Figures`, loaded once; nothing is built in.
 
-Sources: korea.md 2.1 (T+2), 3.1 (tax by settlement date), 3.2 (each tax truncated by itself), promise P23.
+Sources: KRX 업무규정 (T+2); 증권거래세법 시행령 §2 and §5, 농어촌특별세법 §5 (rates, by settlement date); 국고금관리법 §47 and
+brokers' practice (each tax truncated by itself). Promise P23.
 """
 
 from dataclasses import dataclass

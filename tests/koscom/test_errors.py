@@ -10,7 +10,7 @@ from service.koscom.errors import CODES, outcome_of
 
 ECHO = "20261124000000000001"
 
-# `koscom/errors.md`, "What an answer means for an order just sent", written out.
+# What an answer means for an order just sent, written out.
 REFUSED_CODES = "400 401 403 404 405 406 415 429 3002 3003 3011 2001 2002 2003 2100 3006 3007 3008 3009 3010 3012 3013 "
 REFUSED_CODES += "4000 4001 4002 4003 4004 4005 4006 6007 6008 7000"
 UNKNOWN_CODES = "408 500 502 503 504 505 3001 3004 3005 3600 3999 5004 5005 5006 5007 6001 6002 6003 6004 6005 6006"

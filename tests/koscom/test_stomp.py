@@ -1,4 +1,4 @@
-"""The STOMP codec against the sharp edges of the standard (`koscom/order.md`)."""
+"""The STOMP codec against the sharp edges of the standard."""
 
 import random
 from collections.abc import Iterable

@@ -218,7 +218,7 @@ async def test_a_deadline_already_past_writes_nothing() -> None:
 
 
 async def test_cancelled_calls_do_not_wear_out_the_pool() -> None:
-    """httpcore's pool dies of this (`stack.md`, 4); the aiohttp one must not."""
+    """httpcore's pool dies of this; the aiohttp one must not."""
 
     async def slow_then_fine(number: int, writer: asyncio.StreamWriter) -> bool:
         return await (say_nothing if number <= 20 else fine)(number, writer)

@@ -32,7 +32,7 @@ def at(text: str) -> datetime:
 
 
 def test_every_closed_day_agrees_with_an_independent_source() -> None:
-    """korea.md 2.4: the one library that is right on every date of these years."""
+    """The one library that is right on every date of these years."""
     theirs = holidays.financial_holidays("XKRX", years=[2025, 2026, 2027])
     wrong = [day for day, known in CALENDAR.days.items() if known.open != (day.weekday() < 5 and day not in theirs)]
     assert wrong == []
@@ -61,7 +61,7 @@ def test_sessions_a_year(year: int, sessions: int) -> None:
     ],
 )
 def test_p23_two_trading_days_after(trade: str, settles: str) -> None:
-    """korea.md 2.1, the dates on which others are one session early among them."""
+    """Dates on which others are one session early among them."""
     day = CALENDAR.add_trading_days(date.fromisoformat(trade), 2)
     assert day == date.fromisoformat(settles)
     assert CALENDAR.add_trading_days(day, -2) == date.fromisoformat(trade)

@@ -1,4 +1,4 @@
-"""Ticks, price limits and codes, by the examples of the exchange's own figures (korea.md 1.1, 1.3, 4)."""
+"""Ticks, price limits and codes, by the examples of the exchange's own figures."""
 
 from datetime import date
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Ticks, limits, taxes and days, against the values korea.md prints."""
+"""Ticks, limits, taxes and days, against published values."""
 
 from datetime import date, datetime, timedelta, timezone
 

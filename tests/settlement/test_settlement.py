@@ -41,7 +41,7 @@ def test_p23_tax_follows_the_settlement_date(market: str, settles: str, expected
 
 
 async def test_p23_a_december_trade_pays_the_rate_of_january(database: Database) -> None:
-    """korea.md: trades on 2025-12-29 and 2025-12-30 already pay the 2026 rate."""
+    """Trades on 2025-12-29 and 2025-12-30 already pay the 2026 rate."""
     async with database.transaction() as connection:
         figures, calendar = await load_figures(connection), await load_calendar(connection)
     paid = {}
