@@ -88,7 +88,8 @@ def move(state: RequestState, event: RequestEvent) -> RequestState:
     return REQUEST_MOVES.get((state, event), state)
 
 
-# FIX order of precedence: when several hold at once, the highest is shown (FIX application notes, OrdStatus precedence; Replaced is FIX 4.2 only).
+# FIX precedence of OrdStatus (application notes of the standard): when several hold at once, the highest is shown.
+# Replaced is FIX 4.2 only and has no place here.
 PRECEDENCE: tuple[Status, ...] = (
     Status.PENDING_CANCEL,
     Status.PENDING_REPLACE,

@@ -207,7 +207,7 @@ class Broker:
         return self.dispatch(events)
 
     def _replace_done(self, request: Request, order: Order) -> None:
-        """Down to what is executed, or below: accepted, and the order ends on this report (FIX order state change matrices, C.3)."""
+        """Down to what is executed, or below: accepted; the order ends on this report (FIX order state matrix C.3)."""
         if order.live:
             self.exchange.cancel(order.ref)
         orig = self._chain(request, order, "amend", 0, order.price or 0)
