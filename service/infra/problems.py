@@ -28,7 +28,7 @@ from service.core.errors import (
     Unavailable,
     Violation,
 )
-from service.infra.idempotency import Answer
+from service.infra.idempotency import KEY, Answer
 from service.infra.logs import request_id
 from service.infra.problem_catalogue import CATALOGUE, ProblemType, problem_type
 
@@ -282,6 +282,8 @@ def _complete(operation: dict[str, Any]) -> None:
     slugs = ["unknown-field", "validation-failed", *EVERYWHERE]
     slugs += WITH_BODY if "requestBody" in operation else ()
     slugs += ["malformed-id"] if any(one["in"] == "path" for one in operation.get("parameters", ())) else []
+    for parameter in operation.get("parameters", ()):
+        _describe_parameter(operation, parameter)
     for status, answer in problem_responses(*slugs).items():
         said = operation["responses"].setdefault(str(status), answer)
         if said is not answer:
@@ -292,6 +294,17 @@ def _complete(operation: dict[str, Any]) -> None:
                 if slug not in examples:
                     examples[slug] = example
                     said["description"] += f"; {example['summary']}"
+
+
+def _describe_parameter(operation: dict[str, Any], parameter: dict[str, Any]) -> None:
+    if parameter["in"] == "path" and parameter["name"].endswith("_id"):
+        parameter.setdefault("description", f"id of the {parameter['name'].removesuffix('_id')}")
+    if parameter["name"] == "Idempotency-Key":  # optional to FastAPI only, so that its absence has a problem of its own
+        parameter |= {"required": True, "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"}}
+        replayed = {"description": "`true` when this is the stored first answer", "schema": {"type": "string"}}
+        for status in ("201", "422", "409"):
+            if status in operation["responses"]:
+                operation["responses"][status].setdefault("headers", {})["Idempotent-Replayed"] = replayed
 
 
 # --- pages -------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.core.clock import kst_date
@@ -109,7 +109,7 @@ async def get_instruments(
 
 
 @router.get("/{isin}", responses=problem_responses(*REFUSED, "not-found"))
-async def get_instrument(request: Request, isin: str, _caller: Caller) -> InstrumentOut:
+async def get_instrument(request: Request, isin: Annotated[str, Path(description="표준코드")], _caller: Caller) -> InstrumentOut:
     """One instrument with its newest known day."""
     wiring = request.app.state.wiring
     async with wiring.transaction() as connection:

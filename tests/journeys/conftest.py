@@ -152,13 +152,15 @@ async def platform(opens: datetime = OPENS) -> AsyncIterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        server = uvicorn.Server(config(build_app(start=opens, seed=7), "127.0.0.1", port))
+        app = build_app(start=opens, seed=7)
+        server = uvicorn.Server(config(app, "127.0.0.1", port))
         serving = asyncio.create_task(server._serve([listener]))
         while not server.started:  # noqa: ASYNC110 - uvicorn offers no event for it
             await asyncio.sleep(0.005)
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
+            app.state.drive.close()  # ends the long polls of clocks
             server.should_exit = True
             await serving
 
