@@ -91,9 +91,9 @@ def _orders() -> None:
         sa.ForeignKeyConstraint(["mandate_id"], ["mandate.id"], name=op.f("fk_orders_mandate_id")),
         sa.ForeignKeyConstraint(["manager_id"], ["app_user.id"], name=op.f("fk_orders_manager_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
-        sa.UniqueConstraint("manager_id", "client_order_id", name=op.f("uq_orders_manager_id_client_order_id")),
+        sa.UniqueConstraint("client_order_id", "manager_id", name=op.f("uq_orders_client_order_id_manager_id")),
     )
-    op.create_index("ix_orders_account_day", "orders", ["account_id", "business_date"])
+    op.create_index("ix_orders_account_day", "orders", ["account_id", "business_date", "isin"])
     op.create_index("ix_orders_manager_created", "orders", ["manager_id", "id"])
     op.create_index("ix_orders_open", "orders", ["account_id"], postgresql_where=sa.text("NOT closed"))
     op.create_index("ix_orders_broker_number", "orders", ["broker", "account_id", "business_date", "broker_order_number"])

@@ -41,6 +41,14 @@ SESSION_SETTINGS = {
     "idle_in_transaction_session_timeout": "60000",
 }
 
+HOT_SETTINGS = {
+    "lock_timeout": "2000",  # a parallel twin waits this long, then 409
+    # Hot statements find rows by key, so one plan is right for all values, and planning costs more than running. A plan
+    # made while tables are empty would read them whole for as long as the connection lives.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+}
+
 
 class Books(Enum):
     NONE = ""
@@ -99,7 +107,7 @@ class Database:
             self._dsn,
             min_size=1,
             max_size=self._hot_pool_size,
-            server_settings=self._settings | {"lock_timeout": "2000"},  # a parallel twin waits this long, then 409
+            server_settings=self._settings | HOT_SETTINGS,
             timeout=5,
             reset=_no_reset,
         )

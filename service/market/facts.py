@@ -1,6 +1,6 @@
 """The instrument as a part of another slice's hot read."""
 
-from sqlalchemy import Date, Subquery, Text, and_, bindparam, func, or_, select
+from sqlalchemy import Date, Subquery, Text, and_, bindparam, func, select
 
 from service.market.tables import instrument, instrument_day
 
@@ -12,6 +12,9 @@ def instrument_part() -> Subquery:
         instrument_day,
         and_(day.isin == instrument.c.isin, day.business_date == bindparam("business_date", type_=Date)),
     )
+    named = select(instrument.c.isin).where(instrument.c.short_code == bindparam("symbol", type_=Text)).limit(1)
+    # Not `isin = … or short_code = …`: with either, both tables are read by key.
+    wanted = func.coalesce(bindparam("isin", type_=Text), named.scalar_subquery())
     return (
         select(
             instrument.c.isin,
@@ -27,13 +30,7 @@ def instrument_part() -> Subquery:
             func.coalesce(day.after_market_eligible, False).label("after_market_eligible"),
         )
         .select_from(joined)
-        .where(
-            or_(
-                instrument.c.isin == bindparam("isin", type_=Text),
-                instrument.c.short_code == bindparam("symbol", type_=Text),
-            )
-        )
-        .limit(1)
+        .where(instrument.c.isin == wanted)
         .subquery("instrument_facts")
     )
 

@@ -70,9 +70,10 @@ def _twin(isin: Any) -> Any:
 
 
 def _reused() -> Any:
+    """By the client's id alone: an index on the manager would read every order of theirs. `is not distinct` uses none."""
     return exists().where(
-        orders.c.manager_id == bindparam("user_id", type_=Uuid),
         orders.c.client_order_id == bindparam("client_order_id", type_=Text),
+        orders.c.manager_id.is_not_distinct_from(bindparam("user_id", type_=Uuid)),
     )
 
 

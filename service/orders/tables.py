@@ -95,8 +95,8 @@ orders = Table(
     CheckConstraint(
         "NOT closed OR (remaining_quantity = 0 AND reserved_cash = 0 AND reserved_quantity = 0)", name="closed_holds_nothing"
     ),
-    UniqueConstraint("manager_id", "client_order_id"),
-    Index("ix_orders_account_day", "account_id", "business_date"),
+    UniqueConstraint("client_order_id", "manager_id"),
+    Index("ix_orders_account_day", "account_id", "business_date", "isin"),
     Index("ix_orders_manager_created", "manager_id", "id"),
     Index("ix_orders_open", "account_id", postgresql_where=text("NOT closed")),
     Index("ix_orders_broker_number", "broker", "account_id", "business_date", "broker_order_number"),
