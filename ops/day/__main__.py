@@ -88,7 +88,8 @@ async def tell(stage: Stage, comparison: Comparison) -> None:
     happened.add_row("stream disconnects", str(sum(one["disconnects"] for one in status["stream"]["streams"])))
     console.print(happened)
     books = Table("ours against the sandbox's books", "compared", "differences", title="The comparison")
-    names = {"orders": ("order", "executed", "remaining", "ended", "unaccounted"), "fills": ("fills",), "holdings": ("holding",),
+    orders_differ = ("order", "ordered", "price", "executed", "remaining", "ended", "unaccounted")
+    names = {"orders": orders_differ, "fills": ("fills",), "holdings": ("holding",),
              "cash": ("cash", "balance"), "sends": ("sends",), "invariants": ("invariant",)}  # fmt: skip
     for name, kinds in names.items():
         books.add_row(name, str(comparison.compared.get(name, 0)), str(sum(one.what in kinds for one in comparison.differences)))

@@ -74,6 +74,8 @@ def _orders(orders: list[Any], fills: list[Any], theirs: dict[Any, Any], compare
 def _ours(one: Any, fills: list[Any]) -> dict[str, Any]:
     mine = sorted((fill["quantity"], fill["price"]) for fill in fills if fill["order_id"] == one["id"])
     return {
+        "ordered": one["quantity"],
+        "price": one["price"],
         "executed": one["filled_quantity"],
         "remaining": one["remaining_quantity"],
         "fills": mine,
@@ -84,6 +86,8 @@ def _ours(one: Any, fills: list[Any]) -> dict[str, Any]:
 
 def _theirs(other: Any) -> dict[str, Any]:
     return {
+        "ordered": other["ordered"],
+        "price": None if other["price"] is None else str(other["price"]),
         "executed": other["executed"],
         "remaining": other["leaves"],
         "fills": sorted((fill["quantity"], str(fill["price"])) for fill in other["fills"]),
