@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 Compliance = Annotated[Principal, require(Role.COMPLIANCE)]
 Word = Annotated[str | None, Query(max_length=100, pattern=r"^[\x21-\x7e]+$")]
-LARGEST = 2**62
+LARGEST = 2**53 - 1  # what a ledger entry may itself name
 
 
 class EntryOut(BaseModel):

@@ -10,7 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.infra.db import Transaction
@@ -75,7 +75,7 @@ class LastRun:
 async def last_runs(connection: AsyncConnection) -> list[LastRun]:
     """The newest slot of each job."""
     c = table.c
-    newest = select(c.job, c.slot, c.outcome).distinct(c.job).order_by(c.job, c.slot.desc())
+    newest = select(c.job, c.slot, c.outcome).ext(distinct_on(c.job)).order_by(c.job, c.slot.desc())
     return [LastRun(*row) for row in await connection.execute(newest)]
 
 
