@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import cast, literal
 
@@ -24,6 +24,9 @@ from service.infra.metrics import LEASE_HELD
 from service.infra.tables import lease as table
 
 log = structlog.get_logger()
+
+# A pool with no connection to give is as far away as a server that does not answer; its error is no DBAPIError.
+AWAY = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ async def _keep(transaction: Transaction, keeper: Held, ttl_seconds: float) -> N
                 if not await renew(connection, keeper.lease, ttl_seconds):
                     break
             lapses = asked + ttl_seconds
-        except (DBAPIError, asyncpg.PostgresError, OSError) as error:
+        except AWAY as error:
             log.warning("lease.not_renewed", lease=keeper.lease.name, reason=type(error).__name__)
     log.warning("lease.lost", lease=keeper.lease.name, epoch=keeper.lease.epoch)
     keeper.lost.set()
@@ -123,7 +126,7 @@ async def _let_go(transaction: Transaction, lease: Lease) -> None:
     try:
         async with transaction() as connection:
             await release(connection, lease)
-    except (DBAPIError, asyncpg.PostgresError, OSError) as error:
+    except AWAY as error:
         log.warning("lease.not_released", lease=lease.name, reason=type(error).__name__)  # it lapses by itself
 
 

@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
+from asyncpg import InterfaceError
 from sqlalchemy import text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.ids import uuid7
@@ -101,13 +103,14 @@ async def test_a_holder_hears_that_it_lost(worker_database: Database) -> None:
         assert not await is_held(worker_database, held.lease)
 
 
-async def test_a_holder_cut_off_from_the_database_stops_believing(worker_database: Database) -> None:
+@pytest.mark.parametrize("away", [ConnectionRefusedError, PoolTimeout, InterfaceError], ids=lambda one: str(one.__name__))
+async def test_a_holder_cut_off_from_the_database_stops_believing(worker_database: Database, away: type[Exception]) -> None:
     reachable = True
 
     @asynccontextmanager
     async def transaction(*, books: Whose = Books.NONE) -> AsyncIterator[AsyncConnection]:
         if not reachable:
-            raise ConnectionRefusedError
+            raise away("away")
         async with worker_database.transaction(books=books) as connection:
             yield connection
 
