@@ -196,3 +196,9 @@ async def test_generated_calls_meet_no_failure_and_no_answer_that_is_not_documen
 ) -> None:
     made = await asyncio.to_thread(play, api, served, json.loads(json.dumps(document)), mode)
     assert made > 150
+
+
+async def test_the_largest_numbers_an_address_may_hold(api: Api) -> None:
+    """Found by a longer run of the above: a look-up is an entry of the ledger, and the ledger holds no larger number."""
+    for index, status in ((2**53 - 1, 404), (2**53, 422), (2**62, 422), (10**30, 422), (-1, 422)):
+        assert (await api.call("compliance", "GET", f"/v1/audit/entries/{index}")).status_code == status
