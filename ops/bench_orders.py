@@ -137,7 +137,13 @@ class Bench:
             _answers(port, "/readyz")
         worker = self._worker(environ, ports[1], PACED)
         self._load(32, 2, seconds=1)  # plans, pools and caches
-        figures = {"bench": "orders", "trials": self.given.rounds, "seconds": self.given.seconds, "fsync": "on"}
+        figures = {
+            "bench": "orders",
+            "trials": self.given.rounds,
+            "seconds": self.given.seconds,
+            "fsync": "on",
+            "load_average_before": round(os.getloadavg()[0], 1),
+        }
         figures |= {"floor": "pgbench -M prepared", "cells": self._cells()}
         figures["memory"] = self._memory()
         if self.given.steady:
@@ -210,7 +216,7 @@ class Bench:
             ports=[port for port, _ in used], connections=connections, seconds=seconds or self.given.seconds, token=self.token,
             accounts=self.accounts, isins=self.isins, name=f"bench-{self.loads}", rate=rate, most=most,
         )  # fmt: skip
-        before = sum(_cpu(one.pid) for _, one in used)
+        before, base = sum(_cpu(one.pid) for _, one in used), self._postgres_cpu()
         done = subprocess.run(
             [sys.executable, "-m", "ops.bench_http", "load"], input=json.dumps(asdict(plan)), check=True,
             capture_output=True, text=True, timeout=plan.seconds + 600,
@@ -219,7 +225,14 @@ class Bench:
         if figures["wrong"]:
             raise SystemExit(f"{figures['wrong']} answers were not 201, the first: {figures['example']}")
         figures["api_cpu_us"] = (sum(_cpu(one.pid) for _, one in used) - before) / max(figures["answered"], 1) * 1e6
+        figures["postgres_cpu_us"] = (self._postgres_cpu() - base) / max(figures["answered"], 1) * 1e6
         return figures
+
+    def _postgres_cpu(self) -> float:
+        """Seconds of processor the server has used, the worker's share included."""
+        master = int((self.server.place / "data" / "postmaster.pid").read_text().split()[0])
+        living = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        return _cpu(master, ended=True) + sum(_cpu(int(one)) for one in living)
 
     # --- what it stands on
 
@@ -293,6 +306,7 @@ def _cell(found: list[dict[str, Any]], floors: list[float]) -> dict[str, Any]:
         "p50_ms": round(statistics.median(one["p50_ms"] for one in found), 1),
         "p99_ms": round(statistics.median(one["p99_ms"] for one in found), 1),
         "api_cpu_us": round(statistics.median(one["api_cpu_us"] for one in found)),
+        "postgres_cpu_us": round(statistics.median(one["postgres_cpu_us"] for one in found)),
         "load_cpu": round(max(one["own_cpu"] for one in found), 2),
     }
 
@@ -423,10 +437,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _cpu(pid: int) -> float:
-    """Seconds of processor a process has used."""
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / TICKS
+def _cpu(pid: int, *, ended: bool = False) -> float:
+    """Seconds of processor a process has used, with `ended` those of its children that are gone as well."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
+    return sum(map(int, words[11 : 15 if ended else 13])) / TICKS
 
 
 def _resident(pid: int) -> int:

@@ -1,5 +1,6 @@
 """Calendar and ticks in memory: read often, changed rarely, never older than a few seconds."""
 
+import asyncio
 from dataclasses import dataclass
 
 from service.core.clock import monotonic
@@ -25,10 +26,14 @@ class MarketBook:
         self._fresh_s = fresh_s
         self._held: MarketRules | None = None
         self._until = 0.0
+        self._loading = asyncio.Lock()
 
     async def rules(self) -> MarketRules:
-        if self._held is None or monotonic() > self._until:
-            async with self._transaction() as connection:
-                self._held = MarketRules(await load_calendar(connection), await load_ticks(connection))
-            self._until = monotonic() + self._fresh_s
-        return self._held
+        if self._held is not None and monotonic() <= self._until:
+            return self._held
+        async with self._loading:  # however many ask at once, one of them loads
+            if self._held is None or monotonic() > self._until:
+                async with self._transaction() as connection:
+                    self._held = MarketRules(await load_calendar(connection), await load_ticks(connection))
+                self._until = monotonic() + self._fresh_s
+            return self._held

@@ -26,7 +26,7 @@ async def load_calendar(connection: AsyncConnection) -> Calendar:
     days = await connection.execute(select(trading_day_table))
     rules = await connection.execute(select(session_table))
     return Calendar(
-        days={row.day: TradingDay(**{**row._asdict(), "day_kind": DayKind(row.day_kind)}) for row in days},
+        days={row.day: _trading_day(row) for row in days},
         sessions=tuple(_session_rule(row) for row in rules),
     )
 
@@ -34,6 +34,15 @@ async def load_calendar(connection: AsyncConnection) -> Calendar:
 async def load_ticks(connection: AsyncConnection) -> Ticks:
     rows = await connection.execute(select(tick_table))
     return Ticks(TickBand(**{**row._asdict(), "product": Product(row.product)}) for row in rows)
+
+
+def _trading_day(row: Row[Any]) -> TradingDay:
+    # By name and not by `_asdict()`: a calendar is years of days, read every few seconds between orders.
+    return TradingDay(
+        day=row.day, open=row.open, day_kind=DayKind(row.day_kind), regular_open=row.regular_open,
+        regular_close=row.regular_close, reason=row.reason, source=row.source, known_since=row.known_since,
+        calendar_version=row.calendar_version,
+    )  # fmt: skip
 
 
 def _session_rule(row: Row[Any]) -> SessionRule:
