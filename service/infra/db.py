@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import URL, BigInteger, DateTime, MetaData, Numeric, make_url, text
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -157,6 +158,30 @@ SET_BOOKS = text("select set_config('ilim.user', :books, true)")
 def _begin_with(books: Whose) -> str:
     # The text is a UUID's own rendering or one of two constants, never a caller's words.
     return "BEGIN" if books is Books.NONE else 'BEGIN; SET LOCAL ilim."user" = \'' + _books_text(books) + "'"
+
+
+AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what the driver says when a connection ends in the middle of its own words
+    asyncpg.exceptions.AdminShutdownError,
+    asyncpg.exceptions.CrashShutdownError,
+    asyncpg.exceptions.CannotConnectNowError,
+    asyncpg.exceptions.TooManyConnectionsError,
+    PoolTimeout,
+    ConnectionError,
+    FileNotFoundError,  # the socket of a server that is not there
+    TimeoutError,
+)
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether the database cannot be reached or has no connection free: trouble that passes, and no fault of the call."""
+    while error is not None:
+        if isinstance(error, AWAY):
+            return True
+        error = error.__cause__ or getattr(error, "orig", None)
+    return False
 
 
 async def _no_reset(_connection: asyncpg.Connection) -> None:

@@ -18,9 +18,10 @@ from service.core.clock import monotonic
 from service.core.errors import BadRequest, Invalid, Violation
 from service.core.ids import uuid7
 from service.infra import strict_json
+from service.infra.db import is_away
 from service.infra.logs import request_id
 from service.infra.metrics import HTTP_IN_FLIGHT, HTTP_SECONDS
-from service.infra.problems import internal_error, problem
+from service.infra.problems import database_away, internal_error, problem
 
 log = structlog.get_logger()
 
@@ -73,11 +74,15 @@ class Front:
                 await problem("body-too-large", 413, detail)(scope, receive, exchange.send)
                 return
             await self._app(scope, _limited(receive, self._max_body_bytes), exchange.send)
-        except Exception:
-            log.exception("http.failed", method=scope["method"], route=exchange.route)
+        except Exception as error:
+            away = is_away(error)
+            if away:
+                log.error("http.database_away", method=scope["method"], route=exchange.route, reason=type(error).__name__)
+            else:
+                log.exception("http.failed", method=scope["method"], route=exchange.route)
             if exchange.status is not None:
                 raise  # half an answer is out: the server must break the connection
-            await internal_error()(scope, receive, exchange.send)
+            await (database_away() if away else internal_error())(scope, receive, exchange.send)
 
 
 def accepted_request_id(given: str | None) -> str:

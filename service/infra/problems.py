@@ -98,6 +98,13 @@ def internal_error() -> Response:
     return problem("internal-error", 500, "Something of ours failed. Give us the request id in `instance`.")
 
 
+def database_away() -> Response:
+    detail = (
+        "The database cannot be reached at the moment. Whether a call with an Idempotency-Key took effect, its repetition says."
+    )
+    return problem("unavailable", 503, detail, headers={"Retry-After": "1"})
+
+
 def install(app: FastAPI, *, array_slugs: Mapping[str, str] | None = None) -> None:
     """Handlers, pages and OpenAPI. `array_slugs` names the problem for an array sent to paths with that beginning."""
     refusals = dict(array_slugs or {})
