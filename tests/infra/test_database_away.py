@@ -30,6 +30,7 @@ def test_what_counts_as_away(error: Exception, away: bool) -> None:
 
 async def test_a_call_without_its_database_is_told_to_come_back(database: Database, database_urls: DatabaseUrls) -> None:
     app = FastAPI()
+    app.add_middleware(Front)
     problems.install(app)
 
     @app.get("/cut")
@@ -39,7 +40,7 @@ async def test_a_call_without_its_database_is_told_to_come_back(database: Databa
             await fetch(database_urls.superuser, "select pg_terminate_backend($1)", pid)
             await connection.fetchval("select 1")
 
-    transport = httpx.ASGITransport(app=Front(app))
+    transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.get("/cut")
     assert answer.status_code == 503
