@@ -142,7 +142,8 @@ def _requests() -> None:
         unique=True,
         postgresql_where=sa.text("kind <> 'new' AND state IN ('queued', 'sending', 'sent', 'unknown')"),
     )
-    op.create_index("ix_order_request_queue", "order_request", ["queued_at"], postgresql_where=sa.text("state = 'queued'"))
+    in_turn = [sa.text("(kind <> 'cancellation')"), "queued_at", "cl_ord_id"]
+    op.create_index("ix_order_request_queue", "order_request", in_turn, postgresql_where=sa.text("state = 'queued'"))
     op.create_index(
         "ix_order_request_unknown", "order_request", ["order_id"], postgresql_where=sa.text("state IN ('sending', 'unknown')")
     )

@@ -7,7 +7,22 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, exists, func, insert, literal, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    Text,
+    and_,
+    exists,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.facts import account_part
@@ -150,17 +165,18 @@ async def next_queued(connection: AsyncConnection, brokers: Sequence[str]) -> tu
     cancels. Read committed: the request may have moved since we looked, the order is locked from now on."""
     other = order_request.alias("other")
     on_its_way = exists().where(other.c.order_id == order_request.c.order_id, other.c.state == "sending")
-    urgency = case((order_request.c.kind == "cancellation", 0), else_=1)
+    # Written as in the index: with values bound later neither its condition nor its order would be recognised.
+    queued, sent_later = literal_column("'queued'", Text), order_request.c.kind != literal_column("'cancellation'")
     question = (
         select(order_request.c.order_id, order_request.c.id)
         .join(orders, orders.c.id == order_request.c.order_id)
         .where(
-            order_request.c.state == "queued",
+            order_request.c.state == queued,
             orders.c.broker.in_(brokers),
             _ripe(),
-            or_(order_request.c.kind != "cancellation", ~on_its_way),
+            or_(sent_later, ~on_its_way),
         )
-        .order_by(urgency, order_request.c.queued_at, order_request.c.cl_ord_id)
+        .order_by(sent_later, order_request.c.queued_at, order_request.c.cl_ord_id)
         .limit(1)
         .with_for_update(skip_locked=True, of=orders)
     )
@@ -254,14 +270,20 @@ class Standing:
         return "instrument-halted" if self.halted else None
 
 
-async def standing(connection: AsyncConnection, order: Order) -> Standing:
+def _standing() -> Select[Any]:
     account, mandate, instrument = account_part(), mandate_part(), instrument_part()
     base = select(literal(1).label("one")).subquery("base")
     joined = base.outerjoin(account, true()).outerjoin(mandate, true()).outerjoin(instrument, true())
-    question = select(
+    return select(
         account.c.contract_status, account.c.vanished, mandate.c.status, mandate.c.starts_on, mandate.c.ends_on,
         mandate.c.assigned, instrument.c.halted,
     ).select_from(joined)  # fmt: skip
+
+
+STANDING = _standing()  # composed once: composing takes longer than asking
+
+
+async def standing(connection: AsyncConnection, order: Order) -> Standing:
     values = {
         "account_id": order.account_id,
         "user_id": order.manager_id,
@@ -269,7 +291,7 @@ async def standing(connection: AsyncConnection, order: Order) -> Standing:
         "isin": order.isin,
         "symbol": None,
     }
-    row = (await connection.execute(question, values)).one()
+    row = (await connection.execute(STANDING, values)).one()
     return Standing(
         row.contract_status, bool(row.vanished), row.status, row.starts_on, row.ends_on, bool(row.assigned), bool(row.halted)
     )

@@ -40,6 +40,7 @@ STATUSES = (
 )
 REQUEST_STATES = ("queued", "sending", "sent", "acknowledged", "refused", "unknown")
 IN_FLIGHT = ("queued", "sending", "sent", "unknown")
+SENT_LATER = "(kind <> 'cancellation')"  # false sorts first
 OUTCOMES = ("accepted", "refused", "not_sent", "unknown")
 
 
@@ -134,7 +135,8 @@ order_request = Table(
         unique=True,
         postgresql_where=text("kind <> 'new' AND state IN ('queued', 'sending', 'sent', 'unknown')"),
     ),
-    Index("ix_order_request_queue", "queued_at", postgresql_where=text("state = 'queued'")),
+    # In the order in which they are sent: the next one is found at once, however many wait.
+    Index("ix_order_request_queue", text(SENT_LATER), "queued_at", "cl_ord_id", postgresql_where=text("state = 'queued'")),
     Index("ix_order_request_unknown", "order_id", postgresql_where=text("state IN ('sending', 'unknown')")),
 )
 
