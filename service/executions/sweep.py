@@ -60,7 +60,7 @@ class Sweeper:
         now = self.applier.clock.now()
         async with self.applier.transaction() as connection:
             ended = await orders.open_orders(connection, ended_before=now)
-            unsure = await orders.open_orders(connection)
+            unsure = await orders.doubtful_orders(connection, unheard_since=now - GIVE_ACKNOWLEDGEMENT)
         found = {(one.account_id, one.business_date): CallClass.ROUTINE for one in ended}
         found |= {(one.account_id, one.business_date): CallClass.RESOLVE for one in unsure if _unsure(one, now)}
         self._pause = {place: when for place, when in self._pause.items() if place in found}

@@ -313,6 +313,23 @@ async def open_orders(
         question = question.where(orders.c.business_date == day)
     if ended_before is not None:
         question = question.where(orders.c.session_ends <= ended_before)
+    return await _whole(connection, question)
+
+
+async def doubtful_orders(connection: AsyncConnection, *, unheard_since: datetime) -> list[Order]:
+    """Open orders that somebody may have to ask the broker about: executions unaccounted for, an unknown request, a new
+    one sent before `unheard_since` and not heard of, a refused cancellation. All open orders would be thousands."""
+    c = order_request.c
+    telling = or_(
+        c.state == "unknown",
+        and_(c.kind == "new", c.state == "sent", c.sent_at <= unheard_since),
+        and_(c.kind == "cancellation", c.state == "refused"),
+    )
+    unaccounted = orders.c.reported_quantity > orders.c.filled_quantity
+    return await _whole(connection, _open().where(or_(unaccounted, exists().where(c.order_id == orders.c.id, telling))))
+
+
+async def _whole(connection: AsyncConnection, question: Select[Any]) -> list[Order]:
     rows = (await connection.execute(question.order_by(orders.c.account_id, orders.c.id))).mappings().all()
     requests = await requests_of(connection, [row["id"] for row in rows])
     return [to_order(row, requests.get(row["id"], [])) for row in rows]
