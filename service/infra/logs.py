@@ -129,6 +129,7 @@ def _route_standard_logging(level: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "apscheduler", "alembic"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+        logging.getLogger(name).setLevel(logging.NOTSET)  # whatever somebody set before us
     # They log whole URLs, or what our own access line says better.
     for name in ("httpx", "httpcore", "uvicorn.access", "aiohttp.access", "apscheduler", "websockets"):
         logging.getLogger(name).setLevel(logging.WARNING)
