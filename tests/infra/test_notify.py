@@ -6,6 +6,7 @@ import pytest
 
 from service.infra.db import Database
 from service.infra.notify import Listener, Notifier
+from tests.waiting import until
 
 SOON = 5.0  # real seconds; a wake-up takes milliseconds
 
@@ -45,9 +46,14 @@ async def test_many_pokes_become_few_notifications(notifier: Notifier, listener:
         for _ in range(1000):
             notifier.poke("orders")
         assert await wake.wait(SOON)
-    await ear.execute("select 1")
+    await until(lambda: _any(heard))
     await ear.close()
-    assert 1 <= len(heard) < 10
+    assert len(heard) < 10
+
+
+async def _any(heard: list[str]) -> bool:
+    """The server tells each listener when it comes to it: one may hear before another."""
+    return bool(heard)
 
 
 async def test_a_wait_ends_without_a_poke(listener: Listener) -> None:
