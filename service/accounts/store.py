@@ -29,14 +29,6 @@ async def accounts_of(connection: AsyncConnection, broker: str) -> list[Account]
     return [_account(row) for row in rows]
 
 
-async def account_by_number(connection: AsyncConnection, broker: str, number: AccountNumber) -> Account | None:
-    """The account a report or an inquiry row names."""
-    c = account_table.c
-    wanted = select(account_table).where(c.broker == broker, c.number == number.reveal())
-    row = (await connection.execute(wanted)).one_or_none()
-    return None if row is None else _account(row)
-
-
 async def accounts_numbered(connection: AsyncConnection, number: AccountNumber) -> list[UUID]:
     """Accounts of that number at any broker: a report does not always say whose it is."""
     wanted = select(account_table.c.id).where(account_table.c.number == number.reveal())

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import orjson
 from sqlalchemy import FromClause, Insert, Select, bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -132,8 +131,3 @@ def still_running() -> Conflict:
         "idempotency-in-progress",
         "The first call with this Idempotency-Key is still running. Repeat this one in a second to get its answer.",
     )
-
-
-def is_twin(error: asyncpg.UniqueViolationError) -> bool:
-    """Whether a unique violation is that of the idempotency key."""
-    return bool(error.constraint_name == "pk_idempotency_key")

@@ -11,6 +11,7 @@ from typing import Any
 
 from service.core.errors import Violation
 from service.core.money import Won, plain
+from service.mandates.rules import mandate_allows
 
 FIELD = "account_id"
 
@@ -45,13 +46,7 @@ def authority_violations(
 
 
 def _standing(authority: Authority, on: date) -> list[Violation]:
-    found: list[Violation] = []
-    if authority.status != "in_force":
-        found.append(Violation("mandate-not-in-force", FIELD, f"The mandate is {authority.status}."))
-    if on < authority.starts_on:
-        found.append(Violation("mandate-not-begun", FIELD, "The mandate has not begun.", str(authority.starts_on), str(on)))
-    if authority.ends_on is not None and on > authority.ends_on:
-        found.append(Violation("mandate-ended", FIELD, "The mandate has ended.", str(authority.ends_on), str(on)))
+    found = mandate_allows(authority, on)
     if not authority.assigned:
         found.append(Violation("manager-not-assigned", FIELD, "You do not manage this mandate."))
     return found

@@ -6,11 +6,12 @@ Sources: the platform's manual (service linkage); 자본시장법 §98②1 (clie
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Protocol
 
 from service.core.errors import Violation
 from service.core.money import Won
 from service.gateway import LinkedAccount, Membership
-from service.mandates.model import Limits, Mandate, MandateStatus, Onboarding
+from service.mandates.model import Limits, MandateStatus, Onboarding
 
 RENEWAL_OPENS = timedelta(days=31)  # a consent may be renewed from one month before it ends
 
@@ -62,10 +63,21 @@ def may_become(before: MandateStatus, after: MandateStatus) -> bool:
     return before is after or after in NEXT[before]
 
 
-def mandate_allows(mandate: Mandate, on_date: date) -> list[Violation]:
+class Term(Protocol):
+    """What decides whether a contract allows trading at all; a mandate has it, and what one order sees of a mandate."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def starts_on(self) -> date: ...
+    @property
+    def ends_on(self) -> date | None: ...
+
+
+def mandate_allows(mandate: Term, on_date: date) -> list[Violation]:
     """Whether trading under the contract is allowed on a day at all."""
     found: list[Violation] = []
-    if mandate.status is not S.IN_FORCE:
+    if mandate.status != S.IN_FORCE:
         found.append(Violation("mandate-not-in-force", "account_id", f"The mandate is {mandate.status}."))
     if on_date < mandate.starts_on:
         found.append(_term("mandate-not-begun", "The mandate has not begun.", mandate.starts_on, on_date))

@@ -180,23 +180,7 @@ def _order(
     principal: Principal,
     now: datetime,
 ) -> Order:
-    order_id = uuid7()
-    wish = asked.wish
-    request = Request(
-        id=uuid7(),
-        order_id=order_id,
-        kind=RequestKind.NEW,
-        number=1,
-        cl_ord_id=row["cl_ord_id"],
-        orig_cl_ord_id=None,
-        quantity=wish.quantity,
-        price=wish.price,
-        state=RequestState.QUEUED,
-        reason=None,
-        user_id=principal.user_id,
-        send_by=send_by(now, ends),
-        queued_at=now,
-    )
+    order_id, wish = uuid7(), asked.wish
     return Order(
         id=order_id,
         business_date=kst_date(now),
@@ -229,5 +213,23 @@ def _order(
         version=1,
         created_at=now,
         updated_at=now,
-        requests=(request,),
+        requests=(_request(order_id, asked, row["cl_ord_id"], ends, principal, now),),
+    )
+
+
+def _request(order_id: UUID, asked: Asked, cl_ord_id: str, ends: datetime, principal: Principal, now: datetime) -> Request:
+    return Request(
+        id=uuid7(),
+        order_id=order_id,
+        kind=RequestKind.NEW,
+        number=1,
+        cl_ord_id=cl_ord_id,
+        orig_cl_ord_id=None,
+        quantity=asked.wish.quantity,
+        price=asked.wish.price,
+        state=RequestState.QUEUED,
+        reason=None,
+        user_id=principal.user_id,
+        send_by=send_by(now, ends),
+        queued_at=now,
     )
