@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = [ROOT / "ops" / name for name in ("start", "test", "check", "bench", "lock")] + [ROOT / ".ci/run"]
+SCRIPTS = [ROOT / "ops" / name for name in ("start", "test", "check", "bench", "soak", "lock")] + [ROOT / ".ci/run"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

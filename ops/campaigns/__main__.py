@@ -1,0 +1,117 @@
+"""`ops/soak`: break the service on purpose for some minutes; print one table, write one JSON file.
+
+Progress is kept in `var/soak/` (under ILIM_DATA_DIR, if set): the next run goes on where this one ended, and figures
+cumulate until `--fresh`. Status 1 when a figure does not hold or a campaign fails, 2 for words that mean nothing.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, cast
+
+from ops.campaigns import NAMES, campaign
+from ops.campaigns.figure import Figure, table
+
+DEFAULT_SEED = 20261121
+
+
+@dataclass
+class Progress:
+    """One campaign's, as it lies on disk."""
+
+    path: Path
+    seed: int
+    state: dict[str, Any] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
+
+    def save(self) -> None:
+        known = [{name: one.document()[name] for name in Figure.__dataclass_fields__} for one in self.figures]
+        draft = self.path.with_suffix(".new")
+        draft.write_text(json.dumps({"seed": self.seed, "state": self.state, "figures": known}))
+        draft.replace(self.path)
+
+
+def progress(directory: Path, name: str, seed: int | None) -> Progress:
+    """Where a campaign stands. Another seed than the one it began with begins it anew."""
+    path = directory / f"{name}.json"
+    kept = json.loads(path.read_text()) if path.exists() else {"seed": DEFAULT_SEED if seed is None else seed}
+    if seed not in (None, kept["seed"]):
+        kept = {"seed": seed}
+    figures = [Figure(**one) for one in kept.get("figures", [])]
+    return Progress(path, kept["seed"], kept.get("state", {}), figures)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    given = _words().parse_args(words)
+    directory = Path(os.environ.get("ILIM_DATA_DIR", "var")) / "soak"
+    names = given.only or NAMES
+    for name in names if given.fresh else ():
+        (directory / f"{name}.json").unlink(missing_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    stands = {name: progress(directory, name, given.seed) for name in names}
+    failed = _run_all(stands, time.monotonic() + given.minutes * 60)
+    figures = [one for stand in stands.values() for one in stand.figures]
+    document = {name: [one.document() for one in stand.figures] for name, stand in stands.items()}
+    written = directory / "figures.json"
+    written.write_text(json.dumps({"campaigns": document, "failed": failed}, indent=2, ensure_ascii=False))
+    print(f"\n{table(figures)}\n\nwritten to {written}")
+    broken = [one.name for one in figures if not one.holds]
+    if broken or failed:
+        print(f"NOT WELL: {', '.join([*broken, *failed])}", file=sys.stderr)
+    return 1 if broken or failed else 0
+
+
+def _run_all(stands: dict[str, Progress], until: float) -> list[str]:
+    """Each campaign for its share of the time; what one leaves is the others'. Returns those that failed."""
+    failed: list[str] = []
+    shares = {name: campaign(name).SHARE for name in stands}
+    for name, stand in stands.items():
+        left = max(0.0, until - time.monotonic())
+        budget = left * shares[name] / sum(shares.values())
+        del shares[name]
+        print(f"{name}: {campaign(name).ABOUT} ({budget:.0f} s)", flush=True)
+        try:
+            _run(name, stand, budget)
+        except KeyboardInterrupt:
+            failed.append(f"{name} was interrupted")
+            break
+        except Exception:
+            traceback.print_exc()
+            failed.append(f"{name} failed")
+    return failed
+
+
+def _run(name: str, stand: Progress, budget_s: float) -> None:
+    figures = cast("Iterator[list[Figure]]", campaign(name).run(budget_s, stand.state, stand.seed))
+    with closing(figures) as batches:  # type: ignore[type-var]
+        for one in batches:
+            stand.figures = one
+            stand.save()
+            print("  " + "; ".join(f"{figure.name} {figure}" for figure in one), flush=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _words() -> argparse.ArgumentParser:
+    words = argparse.ArgumentParser("ops/soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--minutes", type=float, default=10.0, help="real time for all campaigns together (default 10)")
+    words.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=f"some of: {', '.join(NAMES)}")
+    words.add_argument("--seed", type=int, help=f"what chance is drawn from (default: as before, at first {DEFAULT_SEED})")
+    words.add_argument("--fresh", action="store_true", help="forget what earlier runs of these campaigns found")
+    return words
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
