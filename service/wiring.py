@@ -98,13 +98,14 @@ async def assemble(settings: Settings, *, url: Secret, process: str) -> AsyncIte
         config = koscom_config(settings)
         gateway = KoscomGateway(config, PostgresBudget(database), clock, secrets.randbits)
         stack.push_async_callback(gateway.close)
-        yield _wire(settings, database, clock, gateway, config, notifier, listener)
+        yield wire(settings, database, clock, gateway, config, notifier, listener)
 
 
-def _wire(
+def wire(
     settings: Settings, database: Database, clock: Clock, gateway: KoscomGateway, config: KoscomConfig, notifier: Notifier,
     listener: Listener,
 ) -> Wiring:  # fmt: skip
+    """A process's objects around those that touch the world."""
     key = data_key(settings)
     pepper = people_rules.pepper_from(key)
     market = MarketBook(database.transaction)

@@ -31,7 +31,7 @@ from service.executions.inbox import Inbox
 from service.executions.sweep import Sweeper
 from service.infra import jobs, leases, metrics
 from service.infra.readiness import readiness
-from service.koscom.stream import KoscomStream
+from service.koscom.stream import Connect, KoscomStream
 from service.market.synchronise_instruments import synchronise_instruments
 from service.orders.dispatch import Dispatcher
 from service.orders.pace import Pace
@@ -41,10 +41,15 @@ from service.wiring import Wiring, assemble
 
 log = structlog.get_logger()
 
-SENDERS = 8
-POLL_S = 0.25
-PAUSE_AFTER_FAILURE_S = 1.0
-LEASE_S = 6.0
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How many senders a worker has, and how often its loops look without having been called. Real seconds."""
+
+    senders: int = 8
+    poll_s: float = 0.25
+    pause_s: float = 1.0
+    lease_s: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,8 @@ class Worker:
     """The loops of one process."""
 
     wiring: Wiring
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    connect: Connect | None = None  # how the report stream is opened; None: a WebSocket
     holder: UUID = field(default_factory=uuid7)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _ran: dict[str, datetime] = field(default_factory=dict)  # the newest slot of each job that needs no more asking
@@ -120,7 +127,7 @@ class Worker:
     async def run(self) -> None:
         """Until `stopping` is set."""
         async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(self._loop("dispatch", "orders", self._dispatch)) for _ in range(SENDERS)]
+            loops = [group.create_task(self._loop("dispatch", "orders", self._dispatch)) for _ in range(self.rhythm.senders)]
             loops.append(group.create_task(self._loop("apply", "reports", self.applier.apply_waiting)))
             loops.append(group.create_task(self._orphans()))
             loops.append(group.create_task(self._alone("stream", self._read_stream)))
@@ -140,10 +147,10 @@ class Worker:
                     busy = await verb()
                 except Exception:
                     log.exception("worker.loop_failed", loop=name)
-                    await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+                    await asyncio.sleep(self.rhythm.pause_s)
                     continue
                 if not busy:
-                    await wake.wait(POLL_S)
+                    await wake.wait(self.rhythm.poll_s)
 
     async def _dispatch(self) -> bool:
         brokers = self.wiring.brokers
@@ -160,23 +167,23 @@ class Worker:
         """Do `work` while this process holds the lease; otherwise try for it again and again."""
         while True:
             try:
-                async with leases.hold(self.wiring.transaction, name, self.holder, LEASE_S) as held:
+                async with leases.hold(self.wiring.transaction, name, self.holder, self.rhythm.lease_s) as held:
                     if held is not None:
                         await _until_lost(work(held.lost), held.lost)
             except Exception:
                 log.exception("worker.lease_work_failed", lease=name)
-            await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+            await asyncio.sleep(self.rhythm.pause_s)
 
     async def _read_stream(self, _lost: asyncio.Event) -> None:
         wiring = self.wiring
         inbox = Inbox(wiring.transaction, wiring.vault, wiring.clock, wiring.koscom.com_id, wiring.notifier.poke)
-        stream = KoscomStream(wiring.koscom, wiring.clock, lambda bits: uuid7().int & (1 << bits) - 1)
+        stream = KoscomStream(wiring.koscom, wiring.clock, lambda bits: uuid7().int & (1 << bits) - 1, self.connect)
         await stream.run(store=inbox.store, position=inbox.position, on_state=inbox.on_state)
 
     async def _sweep(self, lost: asyncio.Event) -> None:
         while not lost.is_set():
             await self.sweeper.sweep()
-            await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+            await asyncio.sleep(self.rhythm.pause_s)
 
     async def _orphans(self) -> None:
         """Any worker may give up an attempt nobody can answer any more; a slow or broken inquiry must not hold that up."""
@@ -185,7 +192,7 @@ class Worker:
                 await self.dispatcher.orphans()
             except Exception:
                 log.exception("worker.loop_failed", loop="orphans")
-            await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+            await asyncio.sleep(self.rhythm.pause_s)
 
     def _scheduler(self) -> AsyncIOScheduler:
         """A real tick each second; what is due is decided on the business clock, who runs it by a claim row."""

@@ -5,10 +5,12 @@ timeouts, deadlines, leases and log stamps. This module is the only one that rea
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Protocol
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KST = timezone(timedelta(hours=9), "KST")  # Korea keeps no daylight-saving time
 
 
@@ -43,11 +45,30 @@ def kst_date(moment: datetime) -> date:
     return moment.astimezone(KST).date()
 
 
+@dataclass
+class _Machine:
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+_machine = _Machine()
+
+
+def stand_in(*, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], datetime] | None = None) -> None:
+    """Real time from another source, for a simulation. Without arguments the machine's own again."""
+    _machine.monotonic, _machine.wall = monotonic, wall or _Machine.wall
+
+
 def real_now() -> datetime:
     """Wall-clock UTC, for log stamps and for rows that say when *we* learned something."""
-    return datetime.now(UTC)
+    return _machine.wall()
+
+
+def real_ms() -> int:
+    """The same in whole milliseconds since 1970."""
+    return (_machine.wall() - EPOCH) // timedelta(milliseconds=1)
 
 
 def monotonic() -> float:
     """Seconds for deadlines; unaffected by a stepped wall clock."""
-    return time.monotonic()
+    return _machine.monotonic()

@@ -1,10 +1,12 @@
 """Identities: UUIDv7 for our rows, ClOrdID for the wire."""
 
 import secrets
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
+
+from service.core.clock import real_ms
 
 BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no I, L, O, U, so that a person can read it aloud
 CL_ORD_ID_LENGTH = 20
@@ -12,10 +14,24 @@ CL_ORD_ID_LENGTH = 20
 RandomBits = Callable[[int], int]
 
 
-def uuid7(random_bits: RandomBits = secrets.randbits, unix_ms: int | None = None) -> UUID:
+@dataclass
+class _Source:
+    random_bits: RandomBits = secrets.randbits
+
+
+_source = _Source()
+
+
+def draw_from(random_bits: RandomBits = secrets.randbits) -> None:
+    """Identities' randomness from another source, for a simulation. Without an argument the machine's own again."""
+    _source.random_bits = random_bits
+
+
+def uuid7(random_bits: RandomBits | None = None, unix_ms: int | None = None) -> UUID:
     """A time-ordered UUID (RFC 9562, version 7), from the real clock and injected randomness."""
-    ms = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
-    value = (ms & (1 << 48) - 1) << 80 | 0x7 << 76 | random_bits(12) << 64 | 0b10 << 62 | random_bits(62)
+    draw = random_bits or _source.random_bits
+    ms = real_ms() if unix_ms is None else unix_ms
+    value = (ms & (1 << 48) - 1) << 80 | 0x7 << 76 | draw(12) << 64 | 0b10 << 62 | draw(62)
     return UUID(int=value)
 
 
