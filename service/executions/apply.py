@@ -167,6 +167,7 @@ class Applier:
             possible = await self._possible(connection, order, group)
             after = await self._advance(connection, order, possible, dated) if possible else order
             fp("apply.before_commit")
+        fp("apply.after_commit")
         return after.broker_order_number != order.broker_order_number
 
     async def _possible(self, connection: AsyncConnection, order: Order, group: Sequence[Message]) -> list[Message]:

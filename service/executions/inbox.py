@@ -34,6 +34,7 @@ class Inbox:
             for raw_id in new:
                 await store.enqueue(connection, raw_id, raw)
             fp("inbox.before_commit")
+        fp("inbox.after_commit")
         if new:
             self.poke("reports")
 

@@ -21,6 +21,7 @@ from service.executions.apply import Applier, Dated, cost_of, net, new_fills, un
 from service.executions.matching import Trade, inquired
 from service.executions.sighting import Sighted, sightings
 from service.gateway import CallClass, Complete, ExecutionReport, OrderRow, RequestKind
+from service.infra.failpoints import fp
 from service.orders import known
 from service.orders import store as orders
 from service.orders.advance import Cause, advance
@@ -101,7 +102,9 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
     if not isinstance(answer, Complete):
         log.warning("sweep.incomplete", account_id=str(account_id), reason=answer.reason, detail=answer.detail)
         return False
+    fp("inquiry.answered")
     evidence = await _keep(applier, account, answer)
+    fp("inquiry.stored")
     for found in await _match(applier, account_id, day, answer.rows):
         try:
             await _apply(applier, found, evidence, answer.asked_at)
@@ -159,6 +162,7 @@ async def _apply(applier: Applier, found: Sighted, evidence: UUID, asked_at: dat
         profile = applier.gateway.profile(order.broker)
         costs = await cost_of(connection, order, fills, dated, profile)
         await advance(connection, numbered, cause, profile=profile, now=now, traded=net(fills, costs))
+        fp("sighting.before_commit")
 
 
 def _tells(order: Order, found: Sighted, fills: Sequence[store.Fill], ended: bool) -> bool:

@@ -12,12 +12,25 @@ NAMES: dict[str, str] = {  # name: what has just happened there
     "jobs.claimed": "the claim row of a job's slot is committed, nothing of the job has run",
     "submit.before_commit": "an order is written, not committed",
     "submit.after_commit": "an order is committed, its answer is not given",
+    "change.before_commit": "an amendment or a cancellation is written, not committed",
+    "change.after_commit": "an amendment or a cancellation is committed, its answer is not given",
+    "refusal.before_commit": "the last look before sending refused, not committed",
     "claim.before_commit": "an attempt is written, not committed",
     "send.before": "an attempt is committed, no byte has left",
+    "send.counted": "a call is counted against the day's budget, not made",
+    "send.half": "half of a request's body has left (the other half follows at once, unless this place is armed)",
     "send.after": "the call has ended, its outcome is not written",
+    "record.stored": "the raw answer is stored, its request not moved, nothing committed",
     "record.before_commit": "an outcome is written, not committed",
+    "record.after_commit": "an outcome is committed, nobody was told",
+    "orphan.before_commit": "an attempt is given up, not committed",
     "inbox.before_commit": "a message is stored, not committed, so not acknowledged",
+    "inbox.after_commit": "a message is committed, not acknowledged",
     "apply.before_commit": "reports are applied, not committed",
+    "apply.after_commit": "reports are applied and committed, nobody was told",
+    "inquiry.answered": "a complete inquiry is here, nothing of it is stored",
+    "inquiry.stored": "an inquiry's pages are committed, nothing is applied",
+    "sighting.before_commit": "an inquiry's rows are applied to an order, not committed",
     "jobs.done": "the job has run, its claim row does not say so yet",
 }
 
@@ -48,6 +61,11 @@ _armed: dict[str, Callable[[], None]] = _parsed(os.environ.get("ILIM_FAILPOINTS"
 def fp(name: str) -> None:
     if _armed and (action := _armed.get(name)) is not None:
         action()
+
+
+def armed(name: str) -> bool:
+    """Whether anything would happen there: a place may have to be made first."""
+    return name in _armed
 
 
 def arm(name: str, action: Callable[[], None]) -> None:

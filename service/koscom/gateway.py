@@ -40,6 +40,7 @@ from service.gateway import (
     TransactionRow,
     Unknown,
 )
+from service.infra.failpoints import fp
 from service.infra.metrics import counter
 from service.koscom import dialect, profiles
 from service.koscom.budget import BudgetStore, ServiceName
@@ -142,6 +143,7 @@ class KoscomGateway:
         refused = await self._purse.refuses(ServiceName.ORDERS, CALL_CLASSES[message.kind])
         if refused is not None:
             return _noted(message, NotSent(refused))
+        fp("send.counted")
         answer = await self._services[ServiceName.ORDERS].post(
             self._config.paths.orders.format(verb=dialect.PATHS[message.kind]),
             dialect.request_body(message, profile, sender=self._config.sender_comp_id, venue=self._config.venue),

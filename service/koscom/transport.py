@@ -10,7 +10,7 @@ aiohttp's pool survives cancellation (httpcore's does not), so the deadline may 
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -20,6 +20,9 @@ from typing import Any
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+
+from service.infra import failpoints
+from service.infra.failpoints import fp
 
 NOT_WRITTEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 LIMIT_HEADERS = (
@@ -152,6 +155,9 @@ class Service:
     ) -> Answer | NoAnswer:
         """One POST, once. `seconds` is what is left of the caller's deadline, where it has one of its own."""
         sent = {"Content-Type": "application/json", **(headers or {})}
+        if failpoints.armed("send.half"):
+            body, sent["Content-Length"] = _in_halves(content), str(len(content))
+            return await self._call("POST", path, content=body, headers=sent, seconds=seconds)
         return await self._call("POST", path, content=content, headers=sent, seconds=seconds)
 
     async def _call(self, method: str, path: str, *, seconds: float | None = None, **arguments: Any) -> Answer | NoAnswer:
@@ -184,6 +190,13 @@ class Service:
                 if len(body) > self._byte_limit:
                     return NoAnswer("too-large", written=True, body=bytes(body[: self._byte_limit]))
             return Answer(response.status_code, bytes(body), limits)
+
+
+async def _in_halves(content: bytes) -> AsyncIterator[bytes]:
+    middle = len(content) // 2
+    yield content[:middle]
+    fp("send.half")
+    yield content[middle:]
 
 
 def _torn(error: Exception, progress: _Progress) -> NoAnswer:

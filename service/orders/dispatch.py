@@ -115,6 +115,7 @@ class Dispatcher:
         refused = replace(request, state=RequestState.REFUSED, reason=reason, answered_at=now)
         cause = Cause("request.refused", {"cl_ord_id": request.cl_ord_id, "kind": request.kind, "reason": reason})
         await advance(connection, _with(order, refused), cause, profile=self.gateway.profile(order.broker), now=now)
+        fp("refusal.before_commit")
 
     async def _send(self, claim: Claim) -> SendOutcome:
         if monotonic() > claim.not_after:
@@ -144,6 +145,7 @@ class Dispatcher:
                 raise RuntimeError("an order that was claimed is gone")
             raw = getattr(outcome, "raw", b"")
             evidence = await self.vault.keep(connection, [Raw("answer", raw, now)]) if raw else []
+            fp("record.stored")
             reason = _reason(outcome)
             await store.close_attempt(
                 connection, claim.request.id, claim.n,
@@ -158,6 +160,7 @@ class Dispatcher:
                 profile=self.gateway.profile(order.broker), now=now,
             )  # fmt: skip
             fp("record.before_commit")
+        fp("record.after_commit")
         self.poke("orders.changed")
         log.info("request.answered", cl_ord_id=claim.request.cl_ord_id, outcome=OUTCOMES[type(outcome)], reason=reason)
 
@@ -180,6 +183,7 @@ class Dispatcher:
             lost = _answered(request, Unknown("sender-lost"), "sender-lost", now)
             cause = Cause("request.lost", {"cl_ord_id": request.cl_ord_id, "attempt": n})
             await advance(connection, _with(order, lost), cause, profile=self.gateway.profile(order.broker), now=now)
+            fp("orphan.before_commit")
 
 
 def _orig(order: Order, request: Request) -> str | None:

@@ -12,6 +12,7 @@ from service.core.errors import NotFound, ServiceError
 from service.core.principal import Principal, Role
 from service.infra import idempotency
 from service.infra.db import Books, Whose
+from service.infra.failpoints import fp
 from service.infra.idempotency import Answer, Intent
 from service.orders import store
 from service.orders.desk import Desk, budget_exhausted
@@ -59,6 +60,8 @@ async def carry_out(
             raise budget_exhausted()
         answer = await _answer(desk, connection, order, effect, what, asked, principal, request_id)
         await idempotency.remember(connection, intent, answer)
+        fp("change.before_commit")
+    fp("change.after_commit")
     if answer.status < 300:
         desk.poke("orders")
     return answer
