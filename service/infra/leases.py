@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import structlog
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -81,6 +82,15 @@ async def held(connection: AsyncConnection, lease: Lease) -> bool:
     """For writers: whether it is ours now, and stays so until this transaction ends."""
     wanted = select(table.c.epoch).where(_ours(lease), table.c.until > func.clock_timestamp())
     return (await connection.execute(wanted.with_for_update(read=True))).first() is not None
+
+
+def lapse_part(name: ColumnElement[str], epoch: ColumnElement[int]) -> Any:
+    """Since when the lease `name` is no longer held under `epoch`, as a part of another question; null while it is. Of a
+    lease somebody took over the moment is not kept: then it is the beginning of time."""
+    lapsed = case((table.c.until <= func.clock_timestamp(), table.c.until))
+    held = select(lapsed).where(table.c.name == name, table.c.epoch == epoch).scalar_subquery()
+    known = select(table.c.name).where(table.c.name == name, table.c.epoch == epoch).exists()
+    return case((known, held), else_=func.to_timestamp(0))
 
 
 @asynccontextmanager

@@ -1,8 +1,7 @@
-"""Tables of the tools themselves: first answers of intents, leases, runs of jobs, the cluster's epoch."""
+"""Tables of the tools themselves: first answers of intents, leases, runs of jobs."""
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
     Index,
@@ -54,12 +53,4 @@ job_run = Table(
     Column("started_at", MOMENT, nullable=False, server_default=func.now()),
     Column("finished_at", MOMENT),
     Column("outcome", Text),
-)
-
-cluster = Table(
-    "cluster",
-    metadata,
-    Column("single", Boolean, primary_key=True, server_default=text("true")),
-    Column("epoch", BigInteger, nullable=False, server_default=text("1")),  # rises when the database fails over
-    CheckConstraint("single", name="single_row"),
 )

@@ -27,7 +27,7 @@ from service.infra.failpoints import fp
 from service.orders import store
 from service.orders.advance import Cause, advance
 from service.orders.model import Order, Request, RequestEvent, RequestState, move
-from service.orders.recheck import Recheck, refusal
+from service.orders.recheck import Recheck, verdict
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ class Dispatcher:
     async def dispatch_one(self, brokers: Sequence[str]) -> bool:
         """Take the most urgent queued request through its three beats. False when there was none."""
         async with self.transaction() as connection:
-            found = await store.next_queued(connection, brokers)
+            found = await store.next_queued(connection, brokers, self.recheck.com_id, self.clock.now())
             claim = await self._claim(connection, *found) if found else None
         if claim is not None:
             self.spend(claim.order.broker)
@@ -92,9 +92,10 @@ class Dispatcher:
         if request.state is not RequestState.QUEUED:
             return None  # somebody took it between our look and our lock
         now = self.clock.now()
-        reason = await refusal(connection, self.recheck, order, request, now)
-        if reason is not None:
-            await self._refuse(connection, order, request, reason, now)
+        said = await verdict(connection, self.recheck, order, request, now)
+        if said.refused is not None:
+            await self._refuse(connection, order, request, said.refused, now)
+        if said.refused is not None or said.waits:
             return None
         return await self._permit(connection, order, request, now)
 

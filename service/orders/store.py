@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.facts import account_part
+from service.controls.parts import blind_part
 from service.gateway import OrderType, RequestKind, Session, Side, TimeInForce
 from service.infra.tables import cl_ord_id_seq
 from service.mandates.facts import mandate_part
@@ -159,10 +160,13 @@ async def save_order(connection: AsyncConnection, order_id: UUID, **changes: Any
 # --- sending -----------------------------------------------------------------------------------------------------------
 
 
-async def next_queued(connection: AsyncConnection, brokers: Sequence[str]) -> tuple[UUID, UUID] | None:
+async def next_queued(
+    connection: AsyncConnection, brokers: Sequence[str], com_id: str | None, now: datetime
+) -> tuple[UUID, UUID] | None:
     """Lock the order with the most urgent queued request: cancellations first, then the oldest. Orders somebody else
-    works on are passed over; a cancellation waits while a request of its order is on its way, or it would overtake what it
-    cancels. Read committed: the request may have moved since we looked, the order is locked from now on."""
+    works on are passed over, and all but cancellations while the stream `com_id` is not seen, unless their time is up at
+    `now`. A cancellation waits while a request of its order is on its way, or it would overtake what it cancels.
+    Read committed: the request may have moved since we looked, the order is locked from now on."""
     other = order_request.alias("other")
     on_its_way = exists().where(other.c.order_id == order_request.c.order_id, other.c.state == "sending")
     # Written as in the index: with values bound later neither its condition nor its order would be recognised.
@@ -175,12 +179,13 @@ async def next_queued(connection: AsyncConnection, brokers: Sequence[str]) -> tu
             orders.c.broker.in_(brokers),
             _ripe(),
             or_(sent_later, ~on_its_way),
+            or_(~sent_later, ~blind_part(), order_request.c.send_by <= now),
         )
         .order_by(sent_later, order_request.c.queued_at, order_request.c.cl_ord_id)
         .limit(1)
         .with_for_update(skip_locked=True, of=orders)
     )
-    row = (await connection.execute(question)).first()
+    row = (await connection.execute(question, {"com_id": com_id})).first()
     return (row.order_id, row.id) if row else None
 
 

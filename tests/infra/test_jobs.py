@@ -5,7 +5,6 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 from service.core.clock import ManualClock
 from service.core.ids import uuid7
@@ -93,12 +92,6 @@ async def test_who_was_overtaken_does_not_write_the_end(worker_database: Databas
         assert not await jobs.finish(connection, slot, ONE, "late")
         assert await jobs.finish(connection, slot, UUID(int=2), "done")
         assert not await jobs.take_over(connection, slot, ONE)
-
-
-async def test_the_cluster_has_one_row(worker_database: Database) -> None:
-    async with worker_database.transaction() as connection:
-        await connection.execute(text("update cluster set epoch = epoch + 1"))
-        assert (await connection.execute(text("select epoch from cluster"))).scalars().all() == [2]
 
 
 def test_a_failpoint_nobody_knows_cannot_be_armed() -> None:
