@@ -5,9 +5,7 @@ was missed. A loop that fails logs, pauses and goes on; a loop that ends ends th
 """
 
 import asyncio
-import os
 import signal
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
@@ -30,6 +28,7 @@ from service.executions.apply import Applier
 from service.executions.inbox import Inbox
 from service.executions.sweep import Sweeper
 from service.infra import jobs, leases, metrics
+from service.infra.processes import identity
 from service.infra.readiness import readiness
 from service.koscom.stream import Connect, KoscomStream
 from service.market.synchronise_instruments import synchronise_instruments
@@ -114,7 +113,7 @@ class Worker:
             clock=wiring.clock,
             vault=wiring.vault,
             recheck=Recheck(wiring.settings.licence_valid),
-            sender=f"{socket.gethostname()}:{os.getpid()}",
+            sender=identity(),
             poke=wiring.notifier.poke,
             spend=self._spend,
         )

@@ -24,6 +24,7 @@ from service.core.secret import AccountNumber
 from service.gateway import Accepted, Gateway, NotSent, OrderMessage, Refused, RequestKind, SendOutcome, Unknown
 from service.infra.db import Transaction
 from service.infra.failpoints import fp
+from service.infra.processes import is_gone
 from service.orders import store
 from service.orders.advance import Cause, advance
 from service.orders.model import Order, Request, RequestEvent, RequestState, move
@@ -166,12 +167,14 @@ class Dispatcher:
         log.info("request.answered", cl_ord_id=claim.request.cl_ord_id, outcome=OUTCOMES[type(outcome)], reason=reason)
 
     async def orphans(self) -> int:
-        """Attempts whose sender can no longer bring an answer become unknown. Returns how many."""
+        """Attempts whose sender can no longer bring an answer become unknown: their time is up, or the sender is a process
+        of this machine that has ended. Returns how many."""
         async with self.transaction() as connection:
-            overdue = await store.overdue_attempts(connection)
-        for order_id, request_id, n in overdue:
-            await self._orphan(order_id, request_id, n)
-        return len(overdue)
+            unanswered = await store.unanswered_attempts(connection)
+        lost = [one for one in unanswered if one.overdue or is_gone(one.sender)]
+        for one in lost:
+            await self._orphan(one.order_id, one.request_id, one.n)
+        return len(lost)
 
     async def _orphan(self, order_id: UUID, request_id: UUID, n: int) -> None:
         now = self.clock.now()

@@ -221,15 +221,30 @@ async def close_attempt(
     )
 
 
-async def overdue_attempts(connection: AsyncConnection, limit: int = 100) -> list[tuple[UUID, UUID, int]]:
-    """(order, request, n) of attempts nobody can answer any more."""
+@dataclass(frozen=True)
+class Unanswered:
+    """An attempt without an outcome, who made it, and whether its time is up."""
+
+    order_id: UUID
+    request_id: UUID
+    n: int
+    sender: str
+    overdue: bool
+
+
+async def unanswered_attempts(connection: AsyncConnection, limit: int = 1000) -> list[Unanswered]:
+    """The oldest first."""
     question = (
-        select(order_request.c.order_id, attempt.c.request_id, attempt.c.n)
+        select(
+            order_request.c.order_id, attempt.c.request_id, attempt.c.n, attempt.c.sender,
+            attempt.c.overdue_at < func.clock_timestamp(),
+        )
         .join(order_request, order_request.c.id == attempt.c.request_id)
-        .where(attempt.c.outcome.is_(None), attempt.c.overdue_at < func.clock_timestamp())
+        .where(attempt.c.outcome.is_(None))
+        .order_by(attempt.c.overdue_at)
         .limit(limit)
-    )
-    return [(row.order_id, row.request_id, row.n) for row in await connection.execute(question)]
+    )  # fmt: skip
+    return [Unanswered(*row) for row in await connection.execute(question)]
 
 
 async def still_unanswered(connection: AsyncConnection, request_id: UUID, n: int) -> bool:

@@ -14,6 +14,7 @@ from service.executions.inbox import Inbox
 from service.gateway import Accepted, CancelReject, ExecType, NotSent, RawReport, Refused, Report, RequestKind, Unknown
 from service.infra import idempotency
 from service.infra.db import Database
+from service.infra.processes import identity
 from service.market.book import MarketBook
 from service.orders.amend import amend
 from service.orders.cancel import cancel
@@ -368,6 +369,16 @@ async def test_an_attempt_without_answer_becomes_unknown(life: Life) -> None:
     await fetch(life.urls.superuser, "update order_request set state = 'sending'")
     assert await life.dispatcher.orphans() == 1
     assert (await life.requests())[0]["state"] == "unknown"
+
+
+async def test_an_attempt_of_a_process_that_has_died_is_given_up_at_once(life: Life) -> None:
+    await life.submit()
+    await life.dispatch()
+    host, world, pid, started = identity().split("/")
+    for who, lost in ((identity(), 0), ("/".join((host, world, pid, str(int(started) - 1))), 1)):
+        await fetch(life.urls.superuser, "update attempt set outcome = null, sender = $1", who)
+        await fetch(life.urls.superuser, "update order_request set state = 'sending'")
+        assert await life.dispatcher.orphans() == lost
 
 
 async def test_one_amendment_at_a_time(life: Life) -> None:
