@@ -1,5 +1,6 @@
 """Questions to the database about accounts. Which rows answer is decided by row-level security: see `Books`."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -29,10 +30,15 @@ async def accounts_of(connection: AsyncConnection, broker: str) -> list[Account]
     return [_account(row) for row in rows]
 
 
-async def accounts_numbered(connection: AsyncConnection, number: AccountNumber) -> list[UUID]:
-    """Accounts of that number at any broker: a report does not always say whose it is."""
-    wanted = select(account_table.c.id).where(account_table.c.number == number.reveal())
-    return list((await connection.execute(wanted)).scalars())
+async def accounts_by_number(connection: AsyncConnection, numbers: Sequence[AccountNumber]) -> dict[AccountNumber, list[Account]]:
+    """Accounts of these numbers at any broker: a report does not always say whose it is."""
+    wanted = sorted({one.reveal() for one in numbers})
+    rows = await connection.execute(select(account_table).where(account_table.c.number.in_(wanted))) if wanted else ()
+    found: dict[AccountNumber, list[Account]] = {}
+    for row in rows:
+        account = _account(row)
+        found.setdefault(account.number, []).append(account)
+    return found
 
 
 async def accounts_page(

@@ -12,6 +12,8 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -21,6 +23,8 @@ from service.audit.tables import raw_message
 from service.core.ids import uuid7
 
 NONCE_BYTES = 12
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,19 @@ class Vault:
         return [row["id"] for row in rows if row["id"] in stored]
 
     async def read(self, connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, bytes]:
-        """The bytes of stored messages, by id."""
+        """The bytes of stored messages, by id. One that does not open (another key, damage) is left out: it must not hide
+        the others."""
         table = raw_message.c
         rows = await connection.execute(select(table.id, table.sealed).where(table.id.in_(ids)))
-        return {row.id: self.open(row.sealed, row.id) for row in rows}
+        opened = {row.id: self._opened(row.sealed, row.id) for row in rows}
+        return {row_id: body for row_id, body in opened.items() if body is not None}
+
+    def _opened(self, sealed: bytes, row_id: UUID) -> bytes | None:
+        try:
+            return self.open(sealed, row_id)
+        except InvalidTag:
+            log.error("evidence.undecryptable", raw_id=str(row_id))
+            return None
 
     def _row(self, message: Raw) -> dict[str, Any]:
         row_id = uuid7()

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from service.gateway import OrderRow
 from service.orders.model import Order, RequestState, Status
+from service.orders.numbers import bare
 
 CLOCKS_DIFFER = timedelta(seconds=60)
 NOT_KNOWN = frozenset({RequestState.SENDING, RequestState.SENT, RequestState.UNKNOWN})
@@ -40,11 +41,6 @@ class Sighted:
             "취소" in (row.state_text or "") for _, row in self.rows if not (row.is_cancel and "거부" in (row.state_text or ""))
         )
         return Status.CANCELED if cancelled else Status.EXPIRED
-
-
-def bare(number: str | None) -> str | None:
-    """A broker's number as it is compared: text without leading zeros."""
-    return number.lstrip("0") or None if number else None
 
 
 def sightings(orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], rows: Sequence[OrderRow]) -> list[Sighted]:

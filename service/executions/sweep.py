@@ -17,8 +17,10 @@ from service.audit import append
 from service.audit.evidence import Raw
 from service.core.clock import monotonic
 from service.executions import store
-from service.executions.apply import Applier, Dated, cost_of, net, new_fills, unfit
+from service.executions.apply import Applier
+from service.executions.fills import Dated, cost_of, net, new_fills
 from service.executions.matching import Trade, inquired
+from service.executions.settle import unfit
 from service.executions.sighting import Sighted, sightings
 from service.gateway import CallClass, Complete, ExecutionReport, OrderRow, RequestKind
 from service.infra.failpoints import fp

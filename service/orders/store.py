@@ -33,7 +33,7 @@ from service.mandates.facts import mandate_part
 from service.market.facts import instrument_part
 from service.orders.checks import InstrumentFacts
 from service.orders.model import Order, Request, RequestState, Status
-from service.orders.tables import attempt, order_report, order_request, orders
+from service.orders.tables import attempt, order_request, orders
 
 ENUMS: Mapping[str, Any] = {
     "side": Side,
@@ -115,28 +115,6 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
 def ids_given(manager_id: UUID | None, client_order_id: str | None) -> Select[tuple[UUID]]:
     """Ids of orders by who gave them and what they called them, as a part of another slice's question."""
     return select(orders.c.id).where(*_conditions(Filter(manager_id=manager_id, client_order_id=client_order_id)))
-
-
-async def by_cl_ord_id(connection: AsyncConnection, cl_ord_id: str) -> UUID | None:
-    """The order a ClOrdID of any of its requests belongs to."""
-    question = select(order_request.c.order_id).where(order_request.c.cl_ord_id == cl_ord_id)
-    return (await connection.execute(question)).scalar()
-
-
-async def by_broker_number(connection: AsyncConnection, account_ids: Sequence[UUID], day: date, number: str) -> UUID | None:
-    """The order a broker's number belongs to on a business date: its present one, or one a report gave it before. Leading
-    zeros do not count. None when it is nobody's, or when two brokers gave it to an account of the same number."""
-    bare = number.lstrip("0")
-    former = exists().where(
-        order_report.c.order_id == orders.c.id, func.ltrim(order_report.c.document["order_id"].astext, "0") == bare
-    )
-    question = select(orders.c.id).where(
-        orders.c.account_id.in_(account_ids),
-        orders.c.business_date == day,
-        or_(func.ltrim(orders.c.broker_order_number, "0") == bare, former),
-    )
-    found = (await connection.execute(question.limit(2))).scalars().all() if bare else []
-    return found[0] if len(found) == 1 else None
 
 
 async def next_cl_ord_id(connection: AsyncConnection, business_date: date) -> str:
