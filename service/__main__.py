@@ -92,21 +92,11 @@ def settings() -> None:
 @app.command()
 def serve() -> None:
     """Run the service (HTTP)."""
-    import uvicorn
-
     from service.infra import logs
 
     present = load_settings()
     logs.configure(present.log_level, "api")
-    uvicorn.run(
-        _part("service.app", "application")(present),
-        host=present.host,
-        port=present.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
+    _part("service.app", "run")(present)
 
 
 @app.command()

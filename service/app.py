@@ -1,9 +1,12 @@
 """The HTTP application: the house around the slices' routers. Objects meet in `wiring`, not here."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import FrameType
 from typing import Any, Protocol
 
+import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
@@ -59,6 +62,7 @@ def create_app(
         async with wiring_factory() as wiring:
             app.state.wiring = wiring
             app.state.authenticate = wiring.authenticate
+            app.state.ending = asyncio.Event()
             yield
 
     app = FastAPI(
@@ -88,6 +92,34 @@ def application(settings: Settings) -> FastAPI:
         max_body_bytes=settings.max_body_bytes,
         https=settings.deployment == "production",
     )
+
+
+class _Server(uvicorn.Server):
+    """Tells whoever follows the feed that the process ends; otherwise it would wait for streams that have no end."""
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                settings.host,
+                settings.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=10,
+            )
+        )
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if (ending := getattr(self._app.state, "ending", None)) is not None:
+            ending.set()
+        super().handle_exit(sig, frame)
+
+
+def run(settings: Settings) -> None:
+    """The process: returns after SIGTERM or SIGINT."""
+    _Server(application(settings), settings).run()
 
 
 house = APIRouter(include_in_schema=False)

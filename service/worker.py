@@ -27,7 +27,7 @@ from service.core.ids import uuid7
 from service.executions.apply import Applier
 from service.executions.inbox import Inbox
 from service.executions.sweep import Sweeper
-from service.infra import jobs, leases, metrics
+from service.infra import feed, jobs, leases, metrics
 from service.infra.processes import identity
 from service.infra.readiness import readiness
 from service.koscom.stream import Connect, KoscomStream
@@ -131,6 +131,7 @@ class Worker:
             loops.append(group.create_task(self._orphans()))
             loops.append(group.create_task(self._alone("stream", self._read_stream)))
             loops.append(group.create_task(self._alone("sweeps", self._sweep)))
+            loops.append(group.create_task(self._alone("feed", self._number)))
             scheduler = self._scheduler()
             scheduler.start()
             await self.stopping.wait()
@@ -162,25 +163,36 @@ class Worker:
     def _spend(self, broker: str) -> None:
         self.pace.spend(broker)
 
-    async def _alone(self, name: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    async def _alone(self, name: str, work: Callable[[leases.Held], Awaitable[None]]) -> None:
         """Do `work` while this process holds the lease; otherwise try for it again and again."""
         while True:
             try:
                 async with leases.hold(self.wiring.transaction, name, self.holder, self.rhythm.lease_s) as held:
                     if held is not None:
-                        await _until_lost(work(held.lost), held.lost)
+                        await _until_lost(work(held), held.lost)
             except Exception:
                 log.exception("worker.lease_work_failed", lease=name)
             await asyncio.sleep(self.rhythm.pause_s)
 
-    async def _read_stream(self, _lost: asyncio.Event) -> None:
+    async def _read_stream(self, _held: leases.Held) -> None:
         wiring = self.wiring
         inbox = Inbox(wiring.transaction, wiring.vault, wiring.clock, wiring.koscom.com_id, wiring.notifier.poke)
         stream = KoscomStream(wiring.koscom, wiring.clock, lambda bits: uuid7().int & (1 << bits) - 1, self.connect)
         await stream.run(store=inbox.store, position=inbox.position, on_state=inbox.on_state)
 
-    async def _sweep(self, lost: asyncio.Event) -> None:
-        while not lost.is_set():
+    async def _number(self, held: leases.Held) -> None:
+        """Events get their numbers as soon as their changes are committed, and whoever follows is woken."""
+
+        async def numbered() -> int:
+            count = await feed.number(self.wiring.transaction, held.lease)
+            if count:
+                self.wiring.notifier.poke(feed.CHANNEL)
+            return count
+
+        await self._loop("feed", "orders.changed", numbered)
+
+    async def _sweep(self, held: leases.Held) -> None:
+        while not held.lost.is_set():
             await self.sweeper.sweep()
             await asyncio.sleep(self.rhythm.pause_s)
 

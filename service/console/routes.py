@@ -1,17 +1,23 @@
-"""The status page as JSON."""
+"""The state of every part, and the feed of changes."""
 
+from collections.abc import AsyncIterator
+from datetime import UTC
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+import orjson
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from service.console.status import status
 from service.core.clock import kst_date
+from service.core.errors import ServiceError
 from service.core.principal import Principal, Role
-from service.infra import answers
+from service.infra import answers, feed
 from service.infra.caller import require
 from service.infra.db import Books
 from service.infra.problems import problem_responses
+from service.orders.intents import books_of
 
 router = APIRouter(prefix="/v1", tags=["operation"])
 
@@ -49,3 +55,82 @@ async def get_status(request: Request, principal: Annotated[Principal, require(*
             licensed=wiring.settings.licence_valid(kst_date(wiring.clock.now())),
         )  # fmt: skip
     return answers.document(said)
+
+
+# --- the feed -------------------------------------------------------------------------------------------------------------------
+
+READERS = (Role.MANAGER, Role.APPROVER, Role.OPERATIONS, Role.COMPLIANCE)
+LARGEST = 2**63 - 1
+RETRY_MS = 2000
+
+
+class EventOut(BaseModel):
+    """One change. The event's `id` on the wire is this `id`; remember it, and send it as `Last-Event-ID` to go on."""
+
+    id: int = Field(description="increasing; not every number is for you")
+    previous_id: int | None = Field(
+        description="the event before it that you could see: equal to the last one you had, or you missed some"
+    )
+    kind: str = Field(description="order.changed, execution.recorded, halt.changed, broker.changed")
+    subject_id: str = Field(description="id of what changed")
+    account_id: str | None = Field(description="the account whose book it is in; null when it concerns everybody")
+    happened_at: AwareDatetime = Field(description="real time of the change")
+    document: dict[str, Any] = Field(description="what it is now, in short; ask for the subject to see it whole")
+
+
+async def reader(request: Request, principal: Annotated[Principal, require(*READERS)]) -> feed.Reader:
+    """Follows in the caller's books, for as long as the key is good."""
+    app, token = request.app, request.headers["authorization"].partition(" ")[2]
+
+    async def entitled() -> bool:
+        try:
+            present: Principal = await app.state.authenticate(token)
+        except ServiceError:
+            return False
+        return present.has(*READERS)
+
+    return feed.Reader(app.state.wiring.transaction, books_of(principal), entitled, app.state.ending.is_set)
+
+
+Following = Annotated[feed.Reader, Depends(reader)]
+
+
+async def place(
+    follower: Following,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, le=LARGEST, description="the last event you had; without it: from now on")
+    ] = None,
+) -> feed.Place:
+    return await follower.begin(last_event_id)
+
+
+@router.get(
+    "/events",
+    summary="Follow changes",
+    response_class=EventSourceResponse,
+    responses=problem_responses("authentication-required", "role-required", "validation-failed", "event-not-reached"),
+)
+async def follow_events(
+    request: Request,
+    follower: Following,
+    begun: Annotated[feed.Place, Depends(place)],
+    wait: Annotated[bool, Query(description="false: end after what is there already, for catching up")] = True,
+) -> AsyncIterator[ServerSentEvent]:
+    """Every order, execution and halt change in your books, in order, none left out: each names the one before it. An end
+    of the stream is no end of the feed: connect again with `Last-Event-ID`, here or at any replica."""
+    async with request.app.state.wiring.listener.subscribe(feed.CHANNEL) as wake:
+        yield ServerSentEvent(comment="following", retry=RETRY_MS)
+        async for one in follower.follow(wake, begun, wait=wait):
+            yield ServerSentEvent(id=str(one.id), event=one.kind, raw_data=orjson.dumps(document(one)).decode())
+
+
+def document(one: feed.Event) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "previous_id": one.previous_id,
+        "kind": one.kind,
+        "subject_id": str(one.subject_id),
+        "account_id": None if one.account_id is None else str(one.account_id),
+        "happened_at": one.happened_at.astimezone(UTC).isoformat(),
+        "document": one.document,
+    }

@@ -31,6 +31,7 @@ NAMES: dict[str, str] = {  # name: what has just happened there
     "inquiry.answered": "a complete inquiry is here, nothing of it is stored",
     "inquiry.stored": "an inquiry's pages are committed, nothing is applied",
     "sighting.before_commit": "an inquiry's rows are applied to an order, not committed",
+    "feed.before_commit": "events are numbered, not committed",
     "jobs.done": "the job has run, its claim row does not say so yet",
 }
 

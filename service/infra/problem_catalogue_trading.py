@@ -83,6 +83,8 @@ ROWS = (
     ("order-closed", 409, "Order closed", "Nothing of the order can trade any more.", "Read the order."),
     ("request-in-flight", 409, "A request is in flight", "An earlier request of the order has not been answered.",
      "Wait for its answer, then decide again."),
+    ("event-not-reached", 409, "The feed has not reached this event", "The feed ends before the id in Last-Event-ID.",
+     "Read the orders you need, then follow without the id; tell operations, for a database may have been set back."),
     ("fills-unaccounted", 409, "Fills on their way", "The broker counts executions whose fills are not here yet.",
      "Wait a moment; amend when `unaccounted_quantity` is 0."),
     ("partial-price-amend-not-supported", 422, "Partial price amend not supported",

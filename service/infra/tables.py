@@ -1,9 +1,12 @@
 """Tables of the tools themselves: first answers of intents, leases, runs of jobs."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Identity,
     Index,
     LargeBinary,
     Sequence,
@@ -14,6 +17,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSON
 
 from service.infra.db import MOMENT, metadata
 
@@ -53,4 +57,34 @@ job_run = Table(
     Column("started_at", MOMENT, nullable=False, server_default=func.now()),
     Column("finished_at", MOMENT),
     Column("outcome", Text),
+)
+
+
+def _told() -> list[Column[Any]]:
+    """What an event says; the same before and after it has its number."""
+    return [
+        Column("kind", Text, nullable=False),
+        Column("subject_id", Uuid, nullable=False),
+        Column("account_id", Uuid, comment="whose book it is in; none for what concerns everybody"),
+        Column("user_id", Uuid, comment="the only manager it concerns, if it concerns one"),
+        Column("document", JSON, nullable=False),
+        Column("happened_at", MOMENT, nullable=False, server_default=func.clock_timestamp(), comment="real time"),
+    ]
+
+
+# The queue: written by triggers in the transaction of the change, emptied by whoever numbers.
+event_pending = Table(
+    "event_pending",
+    metadata,
+    Column("ordinal", BigInteger, Identity(always=True), primary_key=True),
+    *_told(),
+    postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "2000"},
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False, comment="1, 2, 3 … in the order readers may rely on"),
+    *_told(),
+    CheckConstraint("id > 0", name="counts_from_one"),
 )

@@ -148,7 +148,8 @@ async def test_the_page_names_every_operation_and_needs_no_other_host(api: Api, 
 EXAMPLES = 12  # of each operation and mode: bounded, and the same on every run
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 ROLES = {"/v1/orders": "manager", "/v1/audit": "compliance", "/v1/users": "administrator", "/v1/api-keys": "administrator"}
-LEFT_OUT = {"/v1/instruments/synchronizations", "/v1/accounts/synchronizations"}  # each call asks the platform hundreds of times
+# Each call of the first two asks the platform hundreds of times; the last has no end.
+LEFT_OUT = {"/v1/instruments/synchronizations", "/v1/accounts/synchronizations", "/v1/events"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
