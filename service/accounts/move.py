@@ -1,16 +1,19 @@
-"""Book what an order did to an account: fills, and the reservation it gives back."""
+"""Book what orders did to accounts: fills, and the reservations they give back. One order's effect or many at once."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.accounts import parts
+from service.accounts.parts import CASH_BOOKED, HOLDING_BOOKED, LOCK_CASH, MAKE_HOLDINGS
 from service.accounts.store import cash_of, holding_of
-from service.accounts.tables import cash
 from service.core.errors import Invalid, Violation
+from service.infra.db import Either
+from service.infra.effects import Change
 
 
 class PositionMismatch(Exception):
@@ -35,43 +38,77 @@ class Movement:
     def touches_cash(self) -> bool:
         return bool(self.bought_won or self.sold_won or self.costs_won or self.released_cash)
 
+    def touches_holding(self) -> bool:
+        return bool(self.bought_shares or self.sold_shares or self.released_shares)
 
-async def move(connection: AsyncConnection, one: Movement) -> bool:
-    """Apply a movement; cash is locked before the holding, everywhere. Returns False when the account's position is
-    already that of another day, whose opening balance contains what happened. Raises PositionMismatch."""
-    opened_on = (await connection.execute(select(cash.c.opened_on).where(cash.c.account_id == one.account_id))).scalar()
-    if opened_on != one.day:
-        return False
-    who = {"account": one.account_id, "day": one.day, "instrument": one.isin}
-    if one.touches_cash():
-        values = {
-            "bought_won": one.bought_won,
-            "sold_won": one.sold_won,
-            "costs_won": one.costs_won,
-            "released_won": one.released_cash,
-        }
-        await _expect_row(connection, parts.book_cash(), who | values)
-    if one.bought_shares > 0:
-        await _expect_row(connection, parts.book_buy(), who | {"shares": one.bought_shares, "cost_won": one.bought_won})
-    if one.bought_shares < 0:
-        await _expect_row(connection, parts.reverse_buy(), who | {"shares": -one.bought_shares, "cost_won": -one.bought_won})
-    if one.sold_shares or one.released_shares:
-        values = {"shares": one.sold_shares, "released_shares": one.released_shares}
-        await _expect_row(connection, parts.book_sell(), who | values)
-    return True
+    def moves(self) -> bool:
+        return self.touches_cash() or self.touches_holding()
 
 
-async def _expect_row(connection: AsyncConnection, statement: Executable, values: dict[str, object]) -> None:
-    if (await connection.execute(statement, values)).first() is None:
-        raise PositionMismatch("the account's counters do not allow this movement")
+async def bookings(connection: Either, movements: Sequence[Movement]) -> list[Change]:
+    """The changes that book these movements, to be written with their cause in one statement (`effects.write`, which
+    raises PositionMismatch when a guard fails). The accounts' cash rows are locked now, in the order of their ids:
+    whoever moves an account's counters for an order holds its cash row first, then touches its holdings.
+
+    A movement of another day than the account's position is left out: that day's opening balance contains what happened.
+    """
+    moving = [one for one in movements if one.moves()]
+    if not moving:
+        return []
+    opened = await _opened(connection, moving)
+    standing = [one for one in moving if opened.get(one.account_id) == one.day]
+    await _make_holdings(connection, standing)
+    return [
+        Change(CASH_BOOKED, _cash_rows(standing), PositionMismatch),
+        Change(HOLDING_BOOKED, _holding_rows(standing), PositionMismatch),
+    ]
+
+
+async def _opened(connection: Either, moving: Sequence[Movement]) -> dict[UUID, date]:
+    accounts = sorted({one.account_id for one in moving})
+    return {row["account_id"]: row["opened_on"] for row in await LOCK_CASH.on(connection, accounts=accounts)}
+
+
+async def _make_holdings(connection: Either, standing: Sequence[Movement]) -> None:
+    """The row of an instrument the account never held, where something is bought."""
+    bought = sorted({(one.account_id, one.isin, one.day) for one in standing if one.bought_shares > 0})
+    if bought:
+        accounts, isins, days = (list(each) for each in zip(*bought, strict=True))
+        await MAKE_HOLDINGS.on(connection, accounts=accounts, isins=isins, days=days)
+
+
+def _cash_rows(standing: Sequence[Movement]) -> list[dict[str, Any]]:
+    """A row is touched once in a statement, so movements of one account are added up."""
+    rows: dict[UUID, dict[str, Any]] = {}
+    for one in standing:
+        if one.touches_cash():
+            row = rows.setdefault(one.account_id, defaultdict(int, account_id=one.account_id, day=one.day))
+            row["bought"] += one.bought_won
+            row["sold"] += one.sold_won
+            row["costs"] += one.costs_won
+            row["released"] += one.released_cash
+    return list(rows.values())
+
+
+def _holding_rows(standing: Sequence[Movement]) -> list[dict[str, Any]]:
+    rows: dict[tuple[UUID, str], dict[str, Any]] = {}
+    for one in standing:
+        if one.touches_holding():
+            fresh = defaultdict(int, account_id=one.account_id, isin=one.isin, day=one.day)
+            row = rows.setdefault((one.account_id, one.isin), fresh)
+            row["bought"] += one.bought_shares
+            row["bought_cost"] += one.bought_won
+            row["sold"] += one.sold_shares
+            row["released"] += one.released_shares
+    return list(rows.values())
 
 
 async def ensure_free(connection: AsyncConnection, *, account_id: UUID, isin: str, cash: int, shares: int) -> None:
-    """Lock the account's counters and make sure that so much more can be held back. Raises Invalid."""
-    if cash > 0:
-        row = await cash_of(connection, account_id, lock=True)
-        if row is None or row.orderable < cash:
-            raise _short("insufficient-cash", "price", row.orderable if row else 0, cash)
+    """Lock the account's counters and make sure that so much more can be held back; cash first, as everywhere. Raises
+    Invalid."""
+    row = await cash_of(connection, account_id, lock=True) if cash > 0 or shares > 0 else None
+    if cash > 0 and (row is None or row.orderable < cash):
+        raise _short("insufficient-cash", "price", row.orderable if row else 0, cash)
     if shares > 0:
         held = await holding_of(connection, account_id, isin, lock=True)
         if held is None or held.sellable < shares:

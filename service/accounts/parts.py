@@ -1,9 +1,10 @@
 """Parts of hot statements: Core updates of the day's counters, with their guards.
 
-Every part names the account, the day and an amount by binds, and moves one row. **No row back means the guard failed**:
+A reservation names the account, the day and an amount by binds, and moves one row. **No row back means the guard failed**:
 read again, decide again. Bind names are `account` (uuid), `instrument` (ISIN), `day` (business date), `won`, `shares`;
 each can be renamed where a statement needs two parts of a kind. They differ from column names because SQLAlchemy keeps
-those for itself. Parts that touch both rows lock cash before holding, everywhere.
+those for itself. Bookings (`CASH_BOOKED`, `HOLDING_BOOKED`) are effects of any number of rows, one for each account and
+each holding. Whoever touches both locks cash before holdings, everywhere.
 
 A row of another day is never moved: `opened_on = :day` is part of each guard, so an account without an opening position
 for the day refuses by itself.
@@ -13,17 +14,16 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Update, Uuid, bindparam, update
+from sqlalchemy import BindParameter, FromClause, Update, Uuid, bindparam, column, func, select, update
 from sqlalchemy import Date as SqlDate
 from sqlalchemy import Text as SqlText
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.types import TypeEngine
 
 from service.accounts.tables import cash as cash_table
 from service.accounts.tables import holding as holding_table
-from service.infra.db import QUANTITY, WON
-
-Part = Update | ReturningInsert[Any]
+from service.infra.db import QUANTITY, WON, HotStatement
+from service.infra.effects import Effect, Returning
 
 
 def _account(name: str) -> BindParameter[UUID]:
@@ -58,17 +58,6 @@ def reserve_cash(*, account: str = "account", day: str = "day", won: str = "won"
     )
 
 
-def release_cash(*, account: str = "account", day: str = "day", won: str = "won") -> Update:
-    """Give back what a buy order held. No row: more than is held, which is a fault of the caller."""
-    c, freed = cash_table.c, _won(won)
-    return (
-        update(cash_table)
-        .where(c.account_id == _account(account), c.opened_on == _day(day), c.reserved >= freed)
-        .values(reserved=c.reserved - freed)
-        .returning(c.account_id)
-    )
-
-
 def reserve_holding(
     *, account: str = "account", instrument: str = "instrument", day: str = "day", shares: str = "shares"
 ) -> Update:
@@ -87,106 +76,75 @@ def reserve_holding(
     )
 
 
-def release_holding(
-    *, account: str = "account", instrument: str = "instrument", day: str = "day", shares: str = "shares"
-) -> Update:
-    """Give back what a sell order held. No row: more than is held."""
-    c, freed = holding_table.c, _shares(shares)
-    return (
-        update(holding_table)
-        .where(
-            c.account_id == _account(account),
-            c.isin == _isin(instrument),
-            c.opened_on == _day(day),
-            c.reserved_sell >= freed,
-        )
-        .values(reserved_sell=c.reserved_sell - freed)
-        .returning(c.account_id)
-    )
+# --- bookings --------------------------------------------------------------------------------------------------------------
 
 
-def book_cash(
-    *,
-    account: str = "account",
-    day: str = "day",
-    bought: str = "bought_won",
-    sold: str = "sold_won",
-    costs: str = "costs_won",
-    released: str = "released_won",
-) -> Update:
-    """A fill's money: paid, received, cost, and what of the reservation it used up. Nothing limits what was paid:
-    an execution is a fact. No row: no opening for the day, or more released than held."""
-    c, freed = cash_table.c, _won(released)
+def _book_cash(rows: FromClause) -> Returning:
+    """What was paid, received and cost, and what of the reservation it used up. Nothing limits what was paid: an
+    execution is a fact. No row: no opening for the day, or more released than held."""
+    c, new = cash_table.c, rows.c
     return (
         update(cash_table)
-        .where(c.account_id == _account(account), c.opened_on == _day(day), c.reserved >= freed)
+        .where(c.account_id == new.account_id, c.opened_on == new.day, c.reserved >= new.released)
         .values(
-            bought=c.bought + _won(bought), sold=c.sold + _won(sold), costs=c.costs + _won(costs), reserved=c.reserved - freed
+            bought=c.bought + new.bought, sold=c.sold + new.sold, costs=c.costs + new.costs, reserved=c.reserved - new.released
         )
         .returning(c.account_id)
     )
 
 
-def book_buy(
-    *,
-    account: str = "account",
-    instrument: str = "instrument",
-    day: str = "day",
-    shares: str = "shares",
-    cost: str = "cost_won",
-) -> ReturningInsert[Any]:
-    """A fill's shares, bought: the row is made when the account never held the instrument. No row: the holding belongs to
-    another day. `shares` is positive; a bust goes through `reverse_buy`."""
-    c, quantity, paid = holding_table.c, _shares(shares), _won(cost)
-    fresh = insert(holding_table).values(
-        account_id=_account(account), isin=_isin(instrument), opened_on=_day(day), bought=quantity, bought_cost=paid
-    )
-    return fresh.on_conflict_do_update(
-        index_elements=[c.account_id, c.isin],
-        set_={"bought": c.bought + quantity, "bought_cost": c.bought_cost + paid},
-        where=c.opened_on == _day(day),
-    ).returning(c.account_id)
-
-
-def reverse_buy(
-    *,
-    account: str = "account",
-    instrument: str = "instrument",
-    day: str = "day",
-    shares: str = "shares",
-    cost: str = "cost_won",
-) -> Update:
-    """A busted buy. An upsert cannot do it: PostgreSQL checks the row it would insert before it finds the conflict.
-    No row: less was bought. A CHECK refuses when the shares were sold since; then a person has to look."""
-    c, quantity = holding_table.c, _shares(shares)
-    return (
-        update(holding_table)
-        .where(c.account_id == _account(account), c.isin == _isin(instrument), c.opened_on == _day(day), c.bought >= quantity)
-        .values(bought=c.bought - quantity, bought_cost=c.bought_cost - _won(cost))
-        .returning(c.account_id)
-    )
-
-
-def book_sell(
-    *,
-    account: str = "account",
-    instrument: str = "instrument",
-    day: str = "day",
-    shares: str = "shares",
-    released: str = "released_shares",
-) -> Update:
-    """A fill's shares, sold, with what of the reservation it used up. No row: the account has no such holding on the day
-    or less was held back. A CHECK refuses to sell below zero: that message is impossible and belongs in quarantine.
-    A bust is the same with negative `shares` and nothing released."""
-    c, freed = holding_table.c, _shares(released)
+def _book_holding(rows: FromClause) -> Returning:
+    """Shares bought and sold, with what of the reservation the sale used up; negative numbers take a busted fill back.
+    No row: the account has no such holding on the day, less was held back than is released, or less was bought than is
+    taken back. A CHECK refuses to sell below zero: that message is impossible and belongs in quarantine."""
+    c, new = holding_table.c, rows.c
     return (
         update(holding_table)
         .where(
-            c.account_id == _account(account),
-            c.isin == _isin(instrument),
-            c.opened_on == _day(day),
-            c.reserved_sell >= freed,
+            c.account_id == new.account_id,
+            c.isin == new.isin,
+            c.opened_on == new.day,
+            c.reserved_sell >= new.released,
+            c.bought + new.bought >= 0,
         )
-        .values(sold=c.sold + _shares(shares), reserved_sell=c.reserved_sell - freed)
+        .values(
+            bought=c.bought + new.bought,
+            bought_cost=c.bought_cost + new.bought_cost,
+            sold=c.sold + new.sold,
+            reserved_sell=c.reserved_sell - new.released,
+        )
         .returning(c.account_id)
     )
+
+
+KEY: dict[str, TypeEngine[Any]] = {"account_id": Uuid(), "day": SqlDate()}
+CASH_BOOKED = Effect(
+    "cash_booked", KEY | {"bought": WON(), "sold": WON(), "costs": WON(), "released": WON()}, _book_cash
+)  # fmt: skip
+HOLDING_BOOKED = Effect(
+    "holding_booked",
+    KEY | {"isin": SqlText(), "bought": QUANTITY(), "bought_cost": WON(), "sold": QUANTITY(), "released": QUANTITY()},
+    _book_holding,
+)
+
+LOCK_CASH = HotStatement(
+    select(cash_table.c.account_id, cash_table.c.opened_on)
+    .where(cash_table.c.account_id == func.any(bindparam("accounts", type_=ARRAY(Uuid))))
+    .order_by(cash_table.c.account_id)
+    .with_for_update()
+)
+
+
+def _make_holdings() -> HotStatement:
+    given = func.unnest(
+        bindparam("accounts", type_=ARRAY(Uuid)),
+        bindparam("isins", type_=ARRAY(SqlText)),
+        bindparam("days", type_=ARRAY(SqlDate)),
+    ).table_valued(column("account_id", Uuid), column("isin", SqlText), column("opened_on", SqlDate))
+    rows = select(given.render_derived(name="given"))
+    names = ["account_id", "isin", "opened_on"]
+    fresh = insert(holding_table).from_select(names, rows).on_conflict_do_nothing()
+    return HotStatement(fresh.returning(holding_table.c.account_id))
+
+
+MAKE_HOLDINGS = _make_holdings()

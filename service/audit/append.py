@@ -13,8 +13,10 @@ from service.audit.canonical import encode
 from service.audit.tables import record as record_table
 from service.core.ids import uuid7
 from service.core.principal import Principal
+from service.infra.effects import Change, Effect, Returning
 
 VERSION = 1
+COLUMNS = ("record_id", "kind", "subject_kind", "subject_id", "subject_seq", "body")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,18 @@ async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
 
 def insert_part(source: FromClause, prefix: str = "audit_") -> Insert:
     """The insert as a part of a hot statement, one row for each row of `source`; binds `{prefix}record_id` and so on."""
-    columns = ("record_id", "kind", "subject_kind", "subject_id", "subject_seq", "body")
-    binds = [bindparam(f"{prefix}{name}", type_=record_table.c[name].type) for name in columns]
-    return insert(record_table).from_select(columns, select(*binds).select_from(source))
+    binds = [bindparam(f"{prefix}{name}", type_=record_table.c[name].type) for name in COLUMNS]
+    return insert(record_table).from_select(COLUMNS, select(*binds).select_from(source))
+
+
+def _write_rows(rows: FromClause) -> Returning:
+    wanted = select(*[rows.c[name] for name in COLUMNS])
+    return insert(record_table).from_select(COLUMNS, wanted).returning(record_table.c.record_id)
+
+
+RECORDED = Effect("recorded", {name: record_table.c[name].type for name in COLUMNS}, _write_rows)
+
+
+def recorded(entries: Sequence[Entry]) -> Change:
+    """Entries as one of the changes of `effects.write`."""
+    return Change(RECORDED, [one.values() for one in entries])

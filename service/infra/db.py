@@ -5,19 +5,19 @@ Row-level security is the second wall around a manager's book. A transaction the
 The login of the worker has a policy of its own and needs no books.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import URL, BigInteger, DateTime, MetaData, Numeric, make_url, text
+from sqlalchemy import URL, BigInteger, DateTime, MetaData, Numeric, Select, make_url, text
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import UpdateBase
 
 metadata = MetaData(
     naming_convention={
@@ -196,10 +196,14 @@ async def _rollback(connection: asyncpg.Connection) -> None:
             connection.terminate()  # the pool replaces it; the server rolls back what it held
 
 
+Either: TypeAlias = AsyncConnection | asyncpg.Connection
+
+
 class HotStatement:
     """A Core statement compiled once for the raw driver; call it with values by bind name."""
 
-    def __init__(self, statement: ClauseElement) -> None:
+    def __init__(self, statement: Select[Any] | UpdateBase) -> None:
+        self.statement = statement
         compiled = statement.compile(dialect=asyncpg_dialect.dialect())  # type: ignore[no-untyped-call]
         if not isinstance(compiled, SQLCompiler):
             raise TypeError("only queries and writes can be hot, not DDL")
@@ -217,3 +221,10 @@ class HotStatement:
 
     async def rows(self, connection: asyncpg.Connection, **values: Any) -> list[asyncpg.Record]:
         return list(await connection.fetch(self.sql, *self.arguments(values)))
+
+    async def on(self, connection: Either, **values: Any) -> Sequence[Mapping[str, Any]]:
+        """The rows, from either driver: inside a plain transaction or a hot one. Errors are the driver's own."""
+        if isinstance(connection, AsyncConnection):
+            found = (await connection.execute(self.statement, values)).mappings().all()
+            return [{str(name): value for name, value in row.items()} for row in found]
+        return await self.rows(connection, **values)

@@ -1,10 +1,16 @@
-"""Carry an order to where the evidence puts it, in the caller's transaction and under the lock of its row.
+"""Carry orders to where the evidence puts them, in the caller's transaction and under the locks of their rows.
 
-The one place where status, requests, reservation, holdings, cash and the ledger move together. Callers: the dispatcher
-(an answer), the applier of reports (a report, a fill) and the sweeps (an inquiry row).
+The one place where status, requests, reservation, holdings, cash and the ledger move together. `step` says what becomes of
+one order and touches nothing; `write_steps` writes one such step or many, with whatever else belongs to them, in one
+statement. Callers: the dispatcher (an answer), the applier of reports (a report, a fill), the sweeps (an inquiry row).
+
+Applying a batch: `whole.lock(connection, ids)`, then `whole.read(connection, ids)`; put the new reports into each `Whole`
+(`evidence`, in canonical order) and call `step`; then one `write_steps(connection, steps, also=[Change(...)])` with reports,
+fills and settled messages as further changes: three to five statements for any number of orders, each order once in a batch.
+Both drivers' connections will do; a hot one is faster and raises asyncpg's errors instead of SQLAlchemy's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -12,15 +18,20 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.accounts.move import Movement, ensure_free, move
+from service.accounts.move import Movement, bookings, ensure_free
 from service.audit import append
 from service.core.money import Won
 from service.core.principal import Principal
 from service.gateway import BrokerProfile, RequestKind, Side
-from service.orders import known, store
+from service.infra.db import Either
+from service.infra.effects import Change, write
+from service.orders import whole
+from service.orders.advance_store import ORDERS_MOVED, REQUESTS_MOVED, order_row, request_rows
+from service.orders.known import Sightings
 from service.orders.machine import Facts, View, view
 from service.orders.model import OPEN_REQUEST, Order, Request, RequestState, Status
 from service.orders.rules import Reserve, reserve_of
+from service.orders.whole import Whole
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,9 @@ class Traded:
     costs: int = 0  # commission and taxes
 
 
+NOTHING_NEW = Traded()
+
+
 @dataclass(frozen=True)
 class Cause:
     """Why the order moves, for the ledger."""
@@ -41,6 +55,59 @@ class Cause:
     data: Mapping[str, Any]
     principal: Principal | None = None
     request_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What becomes of one order: nothing of it is written yet."""
+
+    before: Order
+    after: Order  # as it will be stored, its version apart
+    movement: Movement
+    entry: append.Entry
+
+    @property
+    def moved(self) -> list[Request]:
+        """Requests that are stored otherwise."""
+        stored = {one.id: one for one in self.before.requests}
+        return [one for one in self.after.requests if stored.get(one.id) != one]
+
+    @property
+    def written(self) -> Order:
+        """The order once the step is written."""
+        return replace(self.after, version=self.before.version + 1)
+
+
+def step(
+    known: Whole, cause: Cause, *, profile: BrokerProfile, now: datetime, traded: Traded | None = None, moved: Order | None = None
+) -> Step:
+    """Recompute an order from everything known. `moved`: the order with what the caller has decided about it, usually
+    requests in another state. `known` holds what is stored, and reports and sightings the caller is about to add."""
+    new, order = traded or NOTHING_NEW, moved or known.order
+    shown = view(_facts(order, profile, known.seen), known.reports, order.filled_quantity + new.quantity)
+    after = _after(order, shown, new, now)
+    held = reserve_of(after, after.requests, profile.commission_rate)
+    return _step(known.order, after, held, cause, now, new)
+
+
+async def write_steps(connection: Either, steps: Sequence[Step], also: Sequence[Change] = ()) -> list[Order]:
+    """Write steps of *different* orders and whatever else happened (`also`) as one statement; the orders as they are now.
+
+    The caller holds the rows' locks; cash rows are locked here, by account. Raises `PositionMismatch` when an account cannot
+    bear its movements and `Overtaken` when an order is not as it was read: roll back, then find the one to blame by itself.
+    """
+    booked = await bookings(connection, [one.movement for one in steps])
+    await write(connection, [*changes(steps), *booked, *also])
+    return [one.written for one in steps]
+
+
+def changes(steps: Sequence[Step]) -> list[Change]:
+    """What steps write besides their bookings. The orders come first: they guard the rest."""
+    return [
+        Change(ORDERS_MOVED, [order_row(one.before, one.after) for one in steps]),
+        Change(REQUESTS_MOVED, request_rows([request for one in steps for request in one.moved])),
+        append.recorded([one.entry for one in steps]),
+    ]
 
 
 async def advance(
@@ -56,18 +123,11 @@ async def advance(
 
     The caller holds the row's lock. Raises `PositionMismatch` when the account cannot bear the movement.
     """
-    new = traded or Traded()
-    filled = order.filled_quantity + new.quantity
-    seen = await known.sightings(connection, order.id)
-    reports = [report for _, report in await known.reports(connection, order.id)]
-    shown = view(_facts(order, profile, seen), reports, filled)
-    after = _after(order, shown, new, now)
-    held = reserve_of(after, after.requests, profile.commission_rate)
-    after = replace(after, reserved_cash=held.cash, reserved_quantity=held.quantity, audit_seq=order.audit_seq + 1)
-    await move(connection, _movement(order, held, new))
-    await _write(connection, order, after)
-    await append.write(connection, [_entry(order, after, cause, now)])
-    return replace(after, version=order.version + 1)
+    known = (await whole.read(connection, [order.id]))[order.id]
+    (after,) = await write_steps(
+        connection, [step(known, cause, profile=profile, now=now, traded=traded, moved=order)]
+    )  # fmt: skip
+    return after
 
 
 async def hold_more(connection: AsyncConnection, order: Order, held: Reserve, cause: Cause, now: datetime) -> Order:
@@ -75,9 +135,6 @@ async def hold_more(connection: AsyncConnection, order: Order, held: Reserve, ca
 
     Raises Invalid `insufficient-cash` or `insufficient-holding` when the account cannot bear the larger reservation.
     """
-    after = replace(
-        order, reserved_cash=held.cash, reserved_quantity=held.quantity, audit_seq=order.audit_seq + 1, updated_at=now
-    )
     await ensure_free(
         connection,
         account_id=order.account_id,
@@ -85,32 +142,24 @@ async def hold_more(connection: AsyncConnection, order: Order, held: Reserve, ca
         cash=held.cash - order.reserved_cash,
         shares=held.quantity - order.reserved_quantity,
     )
-    await move(connection, _movement(order, held, Traded()))
-    await _write(connection, order, after)
-    await append.write(connection, [_entry(order, after, cause, now)])
-    return replace(after, version=order.version + 1)
+    (after,) = await write_steps(connection, [_step(order, replace(order, updated_at=now), held, cause, now)])
+    return after
 
 
-async def withdraw(connection: AsyncConnection, order: Order, cause: Cause, now: datetime) -> Order:
-    """End an order that never left: our own record that no attempt exists is the evidence."""
-    nothing = Reserve(Won(0), 0)
-    after = replace(
-        order,
-        status=Status.CANCELED,
-        remaining_quantity=0,
-        closed=True,
-        reserved_cash=0,
-        reserved_quantity=0,
-        audit_seq=order.audit_seq + 1,
-        updated_at=now,
-    )
-    await move(connection, _movement(order, nothing, Traded()))
-    await _write(connection, order, after)
-    await append.write(connection, [_entry(order, after, cause, now)])
-    return replace(after, version=order.version + 1)
+async def withdraw(connection: AsyncConnection, before: Order, order: Order, cause: Cause, now: datetime) -> Order:
+    """End an order that never left: our own record that no attempt exists is the evidence. `before` is as it is stored,
+    `order` has its requests as they end."""
+    ended = replace(order, status=Status.CANCELED, remaining_quantity=0, closed=True, updated_at=now)
+    (after,) = await write_steps(connection, [_step(before, ended, Reserve(Won(0), 0), cause, now)])
+    return after
 
 
-def _facts(order: Order, profile: BrokerProfile, seen: known.Sightings) -> Facts:
+def _step(before: Order, after: Order, held: Reserve, cause: Cause, now: datetime, new: Traded = NOTHING_NEW) -> Step:
+    after = replace(after, reserved_cash=held.cash, reserved_quantity=held.quantity, audit_seq=before.audit_seq + 1)
+    return Step(before, after, _movement(before, held, new), _entry(before, after, cause, now))
+
+
+def _facts(order: Order, profile: BrokerProfile, seen: Sightings) -> Facts:
     born = next((one for one in order.requests if one.kind is RequestKind.NEW), None)
     return Facts(
         quantity=born.quantity if born else order.quantity,
@@ -163,21 +212,6 @@ def _movement(order: Order, held: Reserve, new: Traded) -> Movement:
         released_cash=order.reserved_cash - held.cash,
         released_shares=order.reserved_quantity - held.quantity,
     )
-
-
-ORDER_COLUMNS = (
-    "status", "quantity", "price", "limit_price", "filled_quantity", "filled_amount", "reported_quantity",
-    "remaining_quantity", "closed", "reserved_cash", "reserved_quantity", "broker_order_number", "audit_seq", "updated_at",
-)  # fmt: skip
-REQUEST_COLUMNS = ("state", "reason", "answered_at", "sent_at", "orig_cl_ord_id")
-
-
-async def _write(connection: AsyncConnection, before: Order, after: Order) -> None:
-    stored = {one.id: one for one in (await store.requests_of(connection, [before.id])).get(before.id, [])}
-    for one in after.requests:
-        if stored[one.id] != one:
-            await store.save_request(connection, one.id, **{name: getattr(one, name) for name in REQUEST_COLUMNS})
-    await store.save_order(connection, before.id, **{name: getattr(after, name) for name in ORDER_COLUMNS})
 
 
 def _entry(before: Order, after: Order, cause: Cause, now: datetime) -> append.Entry:

@@ -88,4 +88,5 @@ async def _withdraw(
     born = replace(order.requests[0], state=RequestState.REFUSED, reason="withdrawn", answered_at=now)
     await store.add_request(connection, done)
     cause = Cause("order.withdrawn", {"cl_ord_id": born.cl_ord_id}, principal, request_id)
-    return await withdraw(connection, replace(order, requests=(born, *order.requests[1:], done)), cause, now)
+    ended = replace(order, requests=(born, *order.requests[1:], done))
+    return await withdraw(connection, order, ended, cause, now)

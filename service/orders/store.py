@@ -9,7 +9,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    RowMapping,
     Select,
     Text,
     and_,
@@ -48,16 +47,16 @@ ORDER_FIELDS = tuple(one.name for one in fields(Order) if one.name != "requests"
 REQUEST_FIELDS = tuple(one.name for one in fields(Request))
 
 
-def _typed(row: RowMapping, names: Sequence[str]) -> dict[str, Any]:
+def _typed(row: Mapping[Any, Any], names: Sequence[str]) -> dict[str, Any]:
     values = {name: row[name] for name in names}
     return {name: ENUMS[name](value) if name in ENUMS else value for name, value in values.items()}
 
 
-def to_request(row: RowMapping) -> Request:
+def to_request(row: Mapping[Any, Any]) -> Request:
     return Request(**_typed(row, REQUEST_FIELDS))
 
 
-def to_order(row: RowMapping, requests: Sequence[Request] = ()) -> Order:
+def to_order(row: Mapping[Any, Any], requests: Sequence[Request] = ()) -> Order:
     return Order(**_typed(row, ORDER_FIELDS), requests=tuple(requests))
 
 

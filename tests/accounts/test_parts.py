@@ -6,20 +6,16 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import select
 
 from service.accounts import parts, store
+from service.accounts.move import Movement, PositionMismatch, bookings
 from service.infra.db import Books, Database, HotStatement
+from service.infra.effects import write
 from tests.accounts.books import DAY, SAMSUNG, Book, make_opening
 
 RESERVE_CASH = HotStatement(parts.reserve_cash())
-RELEASE_CASH = HotStatement(parts.release_cash())
 RESERVE_HOLDING = HotStatement(parts.reserve_holding())
-RELEASE_HOLDING = HotStatement(parts.release_holding())
-BOOK_CASH = HotStatement(parts.book_cash())
-BOOK_BUY = HotStatement(parts.book_buy())
-REVERSE_BUY = HotStatement(parts.reverse_buy())
-BOOK_SELL = HotStatement(parts.book_sell())
+OTHER = "KR7000660001"
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,18 @@ async def moved(database: Database, statement: HotStatement, book: Book, **value
     names = {"account": book.account.id, "day": DAY, "instrument": SAMSUNG} | values
     async with database.hot() as connection:
         return await statement.row(connection, **names) is not None
+
+
+async def booked(database: Database, book: Book, *movements: dict[str, Any]) -> bool:
+    """Whether the guards let these movements through, all in one statement."""
+    named = [Movement(**({"account_id": book.account.id, "isin": SAMSUNG, "day": DAY} | one)) for one in movements]
+    try:
+        async with database.hot() as connection:
+            changes = await bookings(connection, named)
+            await write(connection, changes)
+    except PositionMismatch:
+        return False
+    return any(one.rows for one in changes)
 
 
 async def position(database: Database, book: Book, isin: str = SAMSUNG) -> Position:
@@ -60,71 +68,84 @@ async def test_racing_buys_never_reserve_more_than_there_is(worker_database: Dat
 
 async def test_sale_proceeds_may_be_used_again_at_once(worker_database: Database, book: Book) -> None:
     assert await moved(worker_database, RESERVE_CASH, book, won=10_000_000)
-    assert await moved(worker_database, BOOK_CASH, book, bought_won=0, sold_won=700_000, costs_won=0, released_won=0)
+    assert await booked(worker_database, book, {"sold_won": 700_000})
     assert await moved(worker_database, RESERVE_CASH, book, won=700_000)
 
 
 async def test_a_fill_uses_up_its_reservation_and_not_that_of_others(worker_database: Database, book: Book) -> None:
     await moved(worker_database, RESERVE_CASH, book, won=5_000_000)
-    assert await moved(worker_database, BOOK_CASH, book, bought_won=1_990_000, sold_won=0, costs_won=0, released_won=2_000_000)
+    assert await booked(worker_database, book, {"bought_won": 1_990_000, "released_cash": 2_000_000})
     assert (await position(worker_database, book)).orderable == 10_000_000 - 3_000_000 - 1_990_000
-    assert not await moved(worker_database, BOOK_CASH, book, bought_won=1, sold_won=0, costs_won=0, released_won=3_000_001)
-    assert not await moved(worker_database, RELEASE_CASH, book, won=3_000_001)
-    assert await moved(worker_database, RELEASE_CASH, book, won=3_000_000)
+    assert not await booked(worker_database, book, {"bought_won": 1, "released_cash": 3_000_001})
+    assert await booked(worker_database, book, {"released_cash": 3_000_000})
 
 
 async def test_what_is_bought_today_can_be_sold_today(worker_database: Database, book: Book) -> None:
     """C20: an executed, unsettled buy may be sold within its quantity."""
     assert not await moved(worker_database, RESERVE_HOLDING, book, shares=101)
-    assert await moved(worker_database, BOOK_BUY, book, shares=1, cost_won=71_000)
+    assert await booked(worker_database, book, {"bought_shares": 1, "bought_won": 71_000})
     assert await moved(worker_database, RESERVE_HOLDING, book, shares=101)
     found = await position(worker_database, book)
     assert (found.held, found.sellable) == (101, 0)
 
 
 async def test_the_first_purchase_of_an_instrument_makes_its_row(worker_database: Database, book: Book) -> None:
-    assert await moved(worker_database, BOOK_BUY, book, instrument="KR7000660001", shares=3, cost_won=600_000)
-    assert (await position(worker_database, book, "KR7000660001")).sellable == 3
+    assert await booked(worker_database, book, {"isin": OTHER, "bought_shares": 3, "bought_won": 600_000})
+    assert (await position(worker_database, book, OTHER)).sellable == 3
 
 
 async def test_a_sale_takes_shares_and_reservation_together(worker_database: Database, book: Book) -> None:
     await moved(worker_database, RESERVE_HOLDING, book, shares=60)
-    assert await moved(worker_database, BOOK_SELL, book, shares=40, released_shares=40)
+    assert await booked(worker_database, book, {"sold_shares": 40, "released_shares": 40})
     found = await position(worker_database, book)
     assert (found.held, found.sellable) == (60, 40)
-    assert await moved(worker_database, RELEASE_HOLDING, book, shares=20)
-    assert not await moved(worker_database, RELEASE_HOLDING, book, shares=1)
+    assert await booked(worker_database, book, {"released_shares": 20})
+    assert not await booked(worker_database, book, {"released_shares": 1})
 
 
 async def test_an_external_sale_may_overtake_our_resting_order(worker_database: Database, book: Book) -> None:
     """P13: it is a fact. Sellable then is zero, never negative."""
     await moved(worker_database, RESERVE_HOLDING, book, shares=100)
-    assert await moved(worker_database, BOOK_SELL, book, shares=30, released_shares=0)
+    assert await booked(worker_database, book, {"sold_shares": 30})
     found = await position(worker_database, book)
     assert (found.held, found.sellable) == (70, 0)
 
 
 async def test_p11_selling_what_was_never_held_is_refused_by_the_database(worker_database: Database, book: Book) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
-        await moved(worker_database, BOOK_SELL, book, shares=101, released_shares=0)
+        await booked(worker_database, book, {"sold_shares": 101})
 
 
 async def test_p12_a_busted_buy_is_taken_back_whole(worker_database: Database, book: Book) -> None:
-    await moved(worker_database, BOOK_BUY, book, shares=5, cost_won=350_000)
-    assert not await moved(worker_database, REVERSE_BUY, book, shares=6, cost_won=420_000)
-    assert await moved(worker_database, REVERSE_BUY, book, shares=5, cost_won=350_000)
+    await booked(worker_database, book, {"bought_shares": 5, "bought_won": 350_000})
+    assert not await booked(worker_database, book, {"bought_shares": -6})
+    assert await booked(worker_database, book, {"bought_shares": -5, "bought_won": -350_000})
     assert (await position(worker_database, book)).held == 100
 
 
+async def test_movements_of_one_account_are_added_up_and_one_bad_one_undoes_all(worker_database: Database, book: Book) -> None:
+    """A row is touched once in a statement: two movements of it must not overwrite each other."""
+    buy, sell = {"bought_shares": 5, "bought_won": 350_000}, {"sold_shares": 2, "sold_won": 150_000}
+    other = {"isin": OTHER, "bought_shares": 3, "bought_won": 600_000}
+    assert await booked(worker_database, book, buy, sell, buy, other)
+    found = await position(worker_database, book)
+    assert (found.held, found.orderable) == (108, 10_000_000 - 700_000 + 150_000 - 600_000)
+    assert not await booked(worker_database, book, sell, {"isin": OTHER, "bought_shares": -4, "bought_won": -1})
+    assert await position(worker_database, book) == found
+    assert (await position(worker_database, book, OTHER)).held == 3
+
+
+async def test_racing_bookings_over_the_same_accounts_never_wait_for_each_other_in_a_ring(
+    worker_database: Database, book: Book
+) -> None:
+    there = [{"isin": SAMSUNG, "bought_shares": 1}, {"isin": OTHER, "bought_shares": 1}]
+    both_ways = [booked(worker_database, book, *(there if i % 2 else reversed(there))) for i in range(8)]
+    assert all(await asyncio.gather(*both_ways))
+    assert (await position(worker_database, book, OTHER)).held == 8
+
+
 @pytest.mark.parametrize(
-    ("statement", "values"),
-    [
-        (RESERVE_CASH, {"won": 1}),
-        (BOOK_CASH, {"bought_won": 1, "sold_won": 0, "costs_won": 0, "released_won": 0}),
-        (RESERVE_HOLDING, {"shares": 1}),
-        (BOOK_BUY, {"shares": 1, "cost_won": 1}),
-        (BOOK_SELL, {"shares": 1, "released_shares": 0}),
-    ],
+    ("statement", "values"), [(RESERVE_CASH, {"won": 1}), (RESERVE_HOLDING, {"shares": 1})], ids=["cash", "holding"]
 )
 async def test_no_part_moves_a_row_of_another_day(
     worker_database: Database, book: Book, statement: HotStatement, values: dict[str, int]
@@ -132,19 +153,10 @@ async def test_no_part_moves_a_row_of_another_day(
     assert not await moved(worker_database, statement, book, day=DAY.replace(day=24), **values)
 
 
-async def test_parts_compose_into_one_statement(worker_database: Database, book: Book) -> None:
-    """An amendment: give back, take again, and ask once whether both happened."""
-    back = parts.release_cash(won="won_back").cte("back")
-    take = parts.reserve_holding().cte("take")
-    both = HotStatement(
-        select(back.c.account_id, take.c.account_id.label("again")).select_from(
-            back.join(take, back.c.account_id == take.c.account_id)
-        )
-    )
-    await moved(worker_database, RESERVE_CASH, book, won=500)
-    assert await moved(worker_database, both, book, won_back=500, shares=10)
-    found = await position(worker_database, book)
-    assert (found.orderable, found.sellable) == (10_000_000, 90)
+async def test_a_booking_of_another_day_is_in_that_days_opening_already(worker_database: Database, book: Book) -> None:
+    before = await position(worker_database, book)
+    assert not await booked(worker_database, book, {"day": DAY.replace(day=20), "bought_shares": 1, "bought_won": 70_000})
+    assert await position(worker_database, book) == before
 
 
 async def test_an_opening_is_set_once_a_day(worker_database: Database, book: Book) -> None:
