@@ -35,6 +35,18 @@ async def find(connection: AsyncConnection, arrived: int) -> Mapping[str, Any] |
     return None if row is None else dict(row)
 
 
+async def about(connection: AsyncConnection, subject: tuple[str, str], *, after: int, limit: int) -> list[Mapping[str, Any]]:
+    """Entries of a subject that has a counter, oldest first after number `after`, one row beyond the limit."""
+    c = record.c
+    question = (
+        select(c.subject_seq, c.written_at, c.body)
+        .where(c.subject_kind == subject[0], c.subject_id == subject[1], c.subject_seq > after)
+        .order_by(c.subject_seq)
+        .limit(limit + 1)
+    )
+    return [dict(row) for row in (await connection.execute(question)).mappings()]
+
+
 def _conditions(wanted: EntryFilter) -> list[ColumnElement[bool]]:
     c = record.c
     named = {"kind": wanted.kind, "subject_kind": wanted.subject_kind, "subject_id": wanted.subject_id}

@@ -1,26 +1,35 @@
-"""Fills over HTTP."""
+"""Fills, and the timeline of an order, over HTTP."""
 
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, date
 from typing import Annotated, Any
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from service.audit import store as ledger
 from service.core.clock import KST
 from service.core.money import plain
 from service.core.principal import Principal, Role
 from service.executions import store
+from service.executions.timeline import line
 from service.gateway import Side
 from service.infra import answers, paging
 from service.infra.caller import require
 from service.infra.db import Transaction
 from service.infra.problems import problem_responses
-from service.orders.intents import books_of
+from service.orders import store as orders
+from service.orders.intents import books_of, order_not_found
 
 router = APIRouter(prefix="/v1", tags=["executions"])
 
 Reader = Annotated[Principal, require(Role.MANAGER, Role.APPROVER, Role.OPERATIONS, Role.COMPLIANCE)]
+
+Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
 
 
 class FillOut(BaseModel):
@@ -86,8 +95,8 @@ async def list_executions(
     client_order_id: Annotated[
         str | None, Query(max_length=64, pattern=r"^[\x21-\x7e]+$", description="of the order you gave this id")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")] = paging.DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the answer before")] = None,
+    limit: Limit = paging.DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> Response:
     """Fills in your books, newest first."""
     transaction: Transaction = request.app.state.wiring.transaction
@@ -97,3 +106,49 @@ async def list_executions(
         rows = await store.page(connection, wanted, limit=limit, before=before)
     cut = paging.cut(rows, limit, lambda one: str(one.id))
     return answers.page([fill_document(one) for one in cut.items], cut.next_cursor)
+
+
+class LineOut(BaseModel):
+    """One thing that happened to an order."""
+
+    number: int = Field(description="1, 2, 3 … without a gap: the entry's place in the ledger of this order")
+    at: str | None = Field(description="business time")
+    recorded_at: str = Field(description="real time of the database")
+    kind: str = Field(description="what happened, as the ledger names it")
+    text: str = Field(description="the same in words")
+    actor: UUID | None = Field(description="the person who caused it; null when a broker or a process of ours did")
+    cl_ord_id: str | None = Field(description="the request to the broker it is about")
+    request_id: str | None = Field(description="X-Request-Id of the call that caused it")
+    evidence: list[UUID] = Field(description="raw messages it rests on")
+
+
+class Timeline(BaseModel):
+    items: list[LineOut] = Field(description="what happened, oldest first")
+    next_cursor: str | None = Field(description="null on the last page")
+
+
+@router.get(
+    "/orders/{order_id}/timeline",
+    summary="What happened to an order",
+    response_model=Timeline,
+    responses=problem_responses(
+        "authentication-required", "role-required", "order-not-found", "validation-failed", "cursor-invalid"
+    ),
+)
+async def get_timeline(
+    order_id: UUID, request: Request, principal: Reader, limit: Limit = paging.DEFAULT_LIMIT, cursor: Cursor = None
+) -> Response:
+    """Everything that happened to one order, in order, in words, each line with its evidence."""
+    transaction: Transaction = request.app.state.wiring.transaction
+    after = paging.after_number(cursor) or 0
+    async with transaction(books=books_of(principal)) as connection:
+        if await orders.load(connection, order_id) is None:
+            raise order_not_found()
+        rows = await ledger.about(connection, ("order", str(order_id)), after=after, limit=limit)
+    cut = paging.cut(rows, limit, lambda row: str(row["subject_seq"]))
+    return answers.page([line_document(row) for row in cut.items], cut.next_cursor)
+
+
+def line_document(row: Mapping[str, Any]) -> dict[str, Any]:
+    told = line(row["subject_seq"], row["written_at"].astimezone(UTC).isoformat(), orjson.loads(bytes(row["body"])))
+    return asdict(told)

@@ -1,0 +1,137 @@
+"""The timeline of an order in words: what the ledger says of it, line by line, each with its evidence. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from service.core.money import plain
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that happened. `evidence` are ids of raw messages; `request_id` is the caller's, when a call caused it."""
+
+    number: int
+    at: str | None  # business time
+    recorded_at: str  # real time
+    kind: str
+    actor: str | None
+    text: str
+    cl_ord_id: str | None
+    request_id: str | None
+    evidence: tuple[str, ...]
+
+
+def line(number: int, recorded_at: str, body: Data) -> Line:
+    """The line of one ledger entry about an order."""
+    data: Data = body["data"]
+    return Line(
+        number=number,
+        at=body.get("at"),
+        recorded_at=recorded_at,
+        kind=body["kind"],
+        actor=body.get("actor"),
+        text=" ".join((*_what(body["kind"], data), *_became(data))),
+        cl_ord_id=data.get("cl_ord_id"),
+        request_id=body.get("request_id"),
+        evidence=tuple(data.get("evidence") or ()),
+    )
+
+
+def _what(kind: str, data: Data) -> list[str]:
+    told = WORDS.get(kind)
+    # A kind this page has no words for is still shown: the ledger knows more than we have phrases.
+    return told(data) if told else [f"{kind.replace('.', ' ').replace('_', ' ').capitalize()}."]
+
+
+def _became(data: Data) -> list[str]:
+    """Where the order stood after it."""
+    before, after = data.get("status") or (None, None)
+    if after is None:
+        return []
+    stands = f"executed {data['filled']}, remaining {data['remaining']}"
+    return [f"The order is {'still ' if before == after else 'now '}{after}: {stands}."]
+
+
+def _submitted(data: Data) -> list[str]:
+    price = f"at {_won(data['price'])} won" if data.get("price") else "at the market"
+    words = f"{data['side']} {data['quantity']} of {data['isin']} {price} ({data['time_in_force']}, session {data['session']})"
+    said = [f"Ordered: {words}. On disk as {data['cl_ord_id']}, nothing sent yet."]
+    return [*said, f"Reason given: {data['rationale']}"] if data.get("rationale") else said
+
+
+def _amendment(data: Data) -> list[str]:
+    wish = f"price {_won(data['price'])} won for the whole remainder" if data.get("price") else f"quantity {data.get('quantity')}"
+    return [f"An amendment was asked for ({data['cl_ord_id']}): {wish}."]
+
+
+def _cancellation(data: Data) -> list[str]:
+    return [f"A cancellation of what remains was asked for ({data['cl_ord_id']})."]
+
+
+def _withdrawn(data: Data) -> list[str]:
+    return [f"Withdrawn here: no attempt to send {data['cl_ord_id']} exists, so nothing ever left."]
+
+
+def _claimed(data: Data) -> list[str]:
+    return [
+        f"Everything was checked again, and the {data['kind']} {data['cl_ord_id']} may be sent, once (attempt {data['attempt']})."
+    ]
+
+
+def _refused(data: Data) -> list[str]:
+    return [f"The {data['kind']} {data['cl_ord_id']} was not sent: {data['reason']}."]
+
+
+def _lost(data: Data) -> list[str]:
+    return [
+        f"Who was sending {data['cl_ord_id']} is gone without an answer. It may have reached the broker; nothing is sent again."
+    ]
+
+
+OUTCOMES = {
+    "accepted": "The platform took {cl_ord_id}. That is no acknowledgement by the broker yet.",
+    "refused": "The platform refused {cl_ord_id}: {reason}.",
+    "not_sent": "No byte of {cl_ord_id} left this house ({reason}).",
+    "unknown": "No answer to {cl_ord_id} that tells ({reason}). It may have reached the broker; nothing is sent again.",
+}
+
+
+def _answered(data: Data) -> list[str]:
+    return [OUTCOMES[data["outcome"]].format(cl_ord_id=data["cl_ord_id"], reason=data.get("reason"))]
+
+
+def _reported(data: Data) -> list[str]:
+    return ["The broker reported.", *[_fill(one) for one in data.get("fills") or ()]]
+
+
+def _sighted(data: Data) -> list[str]:
+    ended = f", and that it is {data['ended']}" if data.get("ended") else ""
+    said = f"A complete inquiry shows the order, executed {data['executed']}{ended}."
+    return [said, *[_fill(one) for one in data.get("fills") or ()]]
+
+
+def _fill(one: Data) -> str:
+    quantity, price = int(one["quantity"]), _won(one["price"])
+    return f"Executed {quantity} at {price} won." if quantity > 0 else f"An execution of {-quantity} at {price} won was undone."
+
+
+def _won(text: str) -> str:
+    return plain(Decimal(text))
+
+
+WORDS: dict[str, Callable[[Data], list[str]]] = {
+    "order.submitted": _submitted,
+    "amendment.submitted": _amendment,
+    "cancellation.submitted": _cancellation,
+    "order.withdrawn": _withdrawn,
+    "request.claimed": _claimed,
+    "request.refused": _refused,
+    "request.lost": _lost,
+    "request.answered": _answered,
+    "order.reported": _reported,
+    "order.sighted": _sighted,
+}

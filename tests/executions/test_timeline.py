@@ -1,0 +1,78 @@
+"""The timeline: everything the ledger knows of an order, in words, in order, with its evidence."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from service.audit import store as ledger
+from service.core.ids import uuid7
+from service.executions.timeline import WORDS, line
+from service.gateway import ExecType, Unknown
+from service.infra.db import Database
+from tests.conftest import DatabaseUrls
+from tests.executions.test_order_life import Life, ack, life, trade
+from tests.makers import fetch, report
+
+__all__ = ["life"]  # the fixture
+
+SERVICE = Path(__file__).parents[2] / "service"
+
+
+def kinds() -> set[str]:
+    """What the code can write into the ledger of an order."""
+    found: set[str] = set()
+    for path in SERVICE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Cause" and isinstance(node.args[0], ast.Constant):
+                found.add(str(node.args[0].value))
+    return found | {"order.submitted"}
+
+
+def test_every_kind_of_entry_about_an_order_has_words() -> None:
+    assert kinds() == set(WORDS)
+
+
+def test_a_kind_without_words_is_shown_all_the_same() -> None:
+    body = {"kind": "order.looked_at", "data": {"status": ["new", "new"], "filled": 3, "remaining": 7}}
+    assert line(4, "2026-11-23T01:00:00+00:00", body).text == "Order looked at. The order is still new: executed 3, remaining 7."
+
+
+async def told(database: Database, life: Life) -> list[Any]:
+    order = await life.order()
+    async with database.transaction() as connection:
+        rows = await ledger.about(connection, ("order", str(order["id"])), after=0, limit=100)
+    return [line(row["subject_seq"], str(row["written_at"]), orjson.loads(bytes(row["body"]))) for row in rows]
+
+
+async def test_a_lost_answer_a_fill_and_its_bust_are_told_in_order_with_their_evidence(
+    life: Life, database: Database, database_urls: DatabaseUrls
+) -> None:
+    await life.submit(quantity=10)
+    life.gateway.answers = [Unknown("timeout")]
+    await life.dispatch()
+    cl = (await life.requests())[0]["cl_ord_id"]
+    await life.receive(ack(cl), trade(cl, 4, 4, exec_id="E1"))
+    bust = report(ExecType.TRADE_CANCEL, "0", cl, exec_id="E2", exec_ref_id="E1", cumulative_quantity=0)
+    await life.receive(bust)
+    await life.cancel((await life.order())["id"], str(uuid7()))
+    lines = await told(database, life)
+    assert [one.number for one in lines] == list(range(1, len(lines) + 1))
+    assert [one.kind for one in lines] == [
+        "order.submitted", "request.claimed", "request.answered", "order.reported", "order.reported", "cancellation.submitted",
+    ]  # fmt: skip
+    texts = [one.text for one in lines]
+    assert texts[0].startswith("Ordered: buy 10 of KR")
+    assert "nothing is sent again" in texts[2]
+    assert "Executed 4 at 70000 won." in texts[3]
+    assert "The order is now partially_filled: executed 4, remaining 6." in texts[3]
+    assert "An execution of 4 at 70000 won was undone." in texts[4]
+    assert re.search(r"A cancellation of what remains was asked for \(\w{20}\)\.", texts[5])
+    assert lines[5].actor == str(life.world.manager.user_id)
+    assert lines[5].request_id == "r"
+    raw = {str(row["id"]) for row in await fetch(database_urls.superuser, "select id from audit.raw_message")}
+    evidence = {one for told_line in lines for one in told_line.evidence}
+    assert evidence == raw
+    assert len(raw) == 3
