@@ -107,6 +107,8 @@ PRECEDENCE: tuple[Status, ...] = (
     Status.PENDING_APPROVAL,
 )
 
+RANK = {one: place for place, one in enumerate(PRECEDENCE)}
+
 OPEN_REQUEST = frozenset({S.QUEUED, S.SENDING, S.SENT, S.UNKNOWN})
 
 

@@ -1,0 +1,165 @@
+"""One pass over the reports of an order, in their canonical order: what they say, gathered.
+
+What a report does to the order's life is the table's business (`states`); here stands what counts as said. A late `New` or
+`Pending` takes nothing back, a repetition adds nothing, and only a bust or a correction lowers what is executed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from service.gateway import CancelReject, ExecType, ExecutionReport, RequestKind
+from service.orders.identity import REVERSING, Seen
+from service.orders.model import Request, Status
+from service.orders.states import BY_EXEC_TYPE, ENDS_ON_WIRE, HELD, HELD_BY_WIRE, MOVES, OPEN_ON_WIRE, Event
+
+Known = ExecutionReport | CancelReject
+
+PENDING = {ExecType.PENDING_CANCEL: RequestKind.CANCELLATION, ExecType.PENDING_REPLACE: RequestKind.AMENDMENT}
+CHANGES = frozenset({ExecType.REPLACED, ExecType.RESTATED})
+DAY_OVER = frozenset({Status.DONE_FOR_DAY, Status.CALCULATED})
+CLOSES_DAY = frozenset({ExecType.DONE_FOR_DAY, ExecType.CALCULATED})
+CLOSES_DAY_ON_WIRE = frozenset({"3", "B"})
+ENDS_NO_HOLD = frozenset({ExecType.PENDING_NEW, ExecType.ORDER_STATUS, *PENDING})
+KNOW_NOTHING = frozenset({"8", "A"})
+CORPORATE_ACTION = "0"  # ExecRestatementReason: a split or the like changes what was executed as well
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one pass over the reports gathers."""
+
+    quantity: int
+    price: Decimal | None
+    amendments: Mapping[str, int]  # our own amendments: number by ClOrdID
+    life: Status = Status.PENDING_NEW
+    reported: int = 0
+    restated: int = 0
+    acknowledgements: int = 0
+    outlives: bool = False  # done for the day only: something is left for the next one
+    nobody: bool = False  # they answered that they know no such order
+    amended_by: int = -1
+    pending: list[tuple[RequestKind, str | None, int | None]] = field(default_factory=list)
+    final: set[str | None] = field(default_factory=set)
+    denied: dict[str | None, str | None] = field(default_factory=dict)
+    confirmed: set[str | None] = field(default_factory=set)
+    numbers: list[str] = field(default_factory=list)
+    strays: int = 0
+    seen: Seen = field(default_factory=Seen)
+
+    def happens(self, event: Event) -> None:
+        self.life = MOVES[self.life, event]
+
+
+def read(reading: Reading, requests: Sequence[Request], reports: Iterable[Known]) -> None:
+    """Take up every report about an order. `reports` in canonical order."""
+    for report in reports:
+        if isinstance(report, CancelReject):
+            _read_cancel_reject(reading, report)
+        elif report.exec_type is ExecType.REJECTED:
+            _read_rejected(reading, requests, report)
+        elif not reading.seen.again(report):
+            _read_report(reading, report)
+
+
+def _read_cancel_reject(reading: Reading, report: CancelReject) -> None:
+    reading.denied[report.cl_ord_id] = report.text or report.reason
+    reading.final.add(report.cl_ord_id)
+    # Its OrdStatus speaks of the order *they* know. That one may have ended is no proof for ours: no quantity goes with it.
+    _read_acquaintance(reading, report.ord_status)
+
+
+def _read_acquaintance(reading: Reading, ord_status: str) -> None:
+    """Whether who was asked knows the order. 8 for an unknown one and A say nothing about ours: it may still be on its way."""
+    if ord_status not in KNOW_NOTHING:
+        reading.happens(Event.ACKNOWLEDGED)
+    elif ord_status == "8":
+        reading.nobody = True
+
+
+def _read_rejected(reading: Reading, requests: Sequence[Request], report: ExecutionReport) -> None:
+    ours = next((one for one in requests if one.cl_ord_id == report.cl_ord_id), None)
+    if ours is not None and ours.kind is not RequestKind.NEW:
+        reading.denied[report.cl_ord_id] = report.text or report.reject_reason
+        reading.final.add(report.cl_ord_id)
+    elif report.ord_status != "8":
+        reading.strays += 1  # the reject of *another* message with our id: the first order lives on
+    else:
+        _note_number(reading, report)
+        reading.happens(Event.REJECTED)
+        reading.denied[report.cl_ord_id] = report.text or report.reject_reason
+
+
+def _read_report(reading: Reading, report: ExecutionReport) -> None:
+    kind = report.exec_type
+    if kind is ExecType.ORDER_STATUS and report.ord_status in KNOW_NOTHING:
+        _read_acquaintance(reading, report.ord_status)
+        return
+    _note_number(reading, report)
+    _read_quantity(reading, report)
+    _read_life(reading, report)
+    if kind in PENDING:
+        reading.pending.append((PENDING[kind], report.cl_ord_id, report.order_quantity))
+    elif kind is not ExecType.PENDING_NEW and kind is not ExecType.ORDER_STATUS:
+        reading.confirmed.add(report.cl_ord_id)
+        if kind is ExecType.REPLACED or kind is ExecType.CANCELED:
+            reading.final.add(report.cl_ord_id)
+
+
+def _note_number(reading: Reading, report: ExecutionReport) -> None:
+    if report.order_id and report.order_id not in reading.numbers:
+        reading.numbers.append(report.order_id)
+
+
+def _read_quantity(reading: Reading, report: ExecutionReport) -> None:
+    if report.exec_type in CHANGES or (report.cl_ord_id in reading.amendments and report.exec_type not in PENDING):
+        _read_terms(reading, report)
+    cumulative = report.cumulative_quantity
+    if cumulative is None:
+        return
+    if report.exec_type is ExecType.RESTATED and report.restatement_reason == CORPORATE_ACTION:
+        reading.restated += cumulative - reading.reported
+        reading.reported = cumulative
+    elif report.exec_type in REVERSING:
+        reading.reported = cumulative  # only these may lower it
+    else:
+        reading.reported = max(reading.reported, cumulative)
+
+
+def _read_terms(reading: Reading, report: ExecutionReport) -> None:
+    """Quantity and price from a report that an amendment is in force: the confirmation, or a fill that overtook it. Of
+    several amendments the last one asked for counts, and what is said of one before it comes too late."""
+    number = reading.amendments.get(report.cl_ord_id or "", reading.amended_by)
+    if number < reading.amended_by or (report.exec_type not in CHANGES and number == reading.amended_by):
+        return
+    reading.amended_by = number
+    reading.quantity = report.order_quantity or reading.quantity
+    reading.price = report.price or reading.price
+
+
+def _read_life(reading: Reading, report: ExecutionReport) -> None:
+    kind, said = report.exec_type, report.ord_status
+    if kind is ExecType.ORDER_STATUS:
+        reading.happens(Event.ACKNOWLEDGED)
+    else:
+        reading.happens(BY_EXEC_TYPE[kind])
+    if kind is ExecType.NEW:
+        reading.acknowledgements += 1
+    elif said in ENDS_ON_WIRE and kind not in PENDING:
+        reading.happens(ENDS_ON_WIRE[said])
+    if reading.life in HELD or said in HELD_BY_WIRE:
+        _read_hold(reading, report)
+
+
+def _read_hold(reading: Reading, report: ExecutionReport) -> None:
+    """A report that is no hold itself may keep one up by its OrdStatus, or end it. Pending states outrank it and end
+    nothing; a first acknowledgement was overtaken; and a fill after a day order's day was made before its end."""
+    kind, said = report.exec_type, report.ord_status
+    if said in HELD_BY_WIRE and kind is not ExecType.ORDER_STATUS:
+        reading.happens(HELD_BY_WIRE[said])
+    if kind in CLOSES_DAY or said in CLOSES_DAY_ON_WIRE:
+        reading.outlives = bool(report.leaves_quantity)
+    if said not in OPEN_ON_WIRE or kind in ENDS_NO_HOLD or (kind is ExecType.NEW and reading.acknowledgements < 2):
+        return
+    if kind is ExecType.RESTATED or reading.life not in DAY_OVER or reading.outlives:
+        reading.happens(Event.RESUMED)
