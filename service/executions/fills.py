@@ -6,25 +6,29 @@ A fill is never changed: a bust is a fill of the opposite quantity that names th
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from uuid import UUID
+from functools import partial
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.clock import Clock
 from service.core.ids import uuid7
 from service.core.money import amount
 from service.executions import store
-from service.executions.matching import Reversal, Trade, pushed, unpushed, unrecorded
+from service.executions.matching import Maker, Reversal, Trade, missing, pushed
 from service.executions.store import Fill
 from service.gateway import BrokerProfile, ExecutionReport
 from service.market.calendar import Calendar
 from service.market.store import find_instrument
 from service.orders import known
-from service.orders.advance import Traded
+from service.orders.advance import Traded, facts_of
+from service.orders.machine import executed_by
 from service.orders.model import Order
 from service.settlement.accrue import Terms, accrue
 from service.settlement.rules import Figures, settles_on
 from service.settlement.store import CostKey
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -40,30 +44,16 @@ async def new_fills(
 ) -> list[Fill]:
     """Fills that evidence shows and we do not hold, and reversals of those that were busted."""
     held = await store.fills_of(connection, order.id)
-    reported = await known.reports(connection, order.id)
-    said = pushed([(raw_id, report) for raw_id, report in reported if isinstance(report, ExecutionReport)])
-    recorded = [(one.quantity, one.price) for one in held if one.quantity > 0]
-    pushed_fills = _numbered(order, held, unrecorded(recorded, said.trades), dated, clock)
-    known_fills = [*held, *pushed_fills]
-    reversals = _reversals(known_fills, said.reversals, clock)
-    known_fills += reversals
-    if not inquiry:
-        return [*pushed_fills, *reversals]
-    undone = {one.reverses for one in known_fills}
-    standing = [(one.quantity, one.price) for one in known_fills if one.quantity > 0 and one.id not in undone]
-    seen = await known.sightings(connection, order.id)
-    cumulative = max([order.reported_quantity, seen.executed, *_cumulatives(reported)])
-    inquired_fills = _numbered(order, known_fills, unpushed(standing, inquiry, cumulative), dated, clock)
-    return [*pushed_fills, *reversals, *inquired_fills]
-
-
-def _numbered(order: Order, held: Sequence[Fill], trades: Sequence[Trade], dated: Dated, clock: Clock) -> list[Fill]:
-    return [_fill(order, one, len(held) + 1 + i, dated, clock) for i, one in enumerate(trades)]
-
-
-def _cumulatives(reported: Sequence[tuple[UUID, known.Known]]) -> list[int]:
-    given = (one.cumulative_quantity for _, one in reported if isinstance(one, ExecutionReport))
-    return [one for one in given if one is not None]
+    reports = await known.reports(connection, order.id)
+    said = pushed((raw_id, report) for raw_id, report in reports if isinstance(report, ExecutionReport))
+    make = Maker(lambda trade, number: _fill(order, trade, number, dated, clock), partial(_opposite, clock))
+    counted = 0
+    if inquiry:
+        counted = executed_by(facts_of(order, await known.sightings(connection, order.id)), [one for _, one in reports])
+    found = missing(held, said, make, inquiry, counted)
+    for one in found.unresolved:
+        log.error("bust.unresolved", order_id=str(order.id), exec_ref=one.exec_ref, evidence=str(one.evidence))
+    return list(found.fills)
 
 
 def _fill(order: Order, trade: Trade, number: int, dated: Dated, clock: Clock) -> Fill:
@@ -88,22 +78,7 @@ def _fill(order: Order, trade: Trade, number: int, dated: Dated, clock: Clock) -
     )
 
 
-def _reversals(held: Sequence[Fill], said: Sequence[Reversal], clock: Clock) -> list[Fill]:
-    """The opposite of each busted fill, once. The broker's reference is looked up among the fills' own numbers."""
-    undone = {one.reverses for one in held}
-    found: list[Fill] = []
-    for reversal in said:
-        target = next(
-            (one for one in held if one.exec_id == reversal.exec_ref and one.quantity > 0 and one.id not in undone), None
-        )
-        if target is None:
-            continue
-        undone.add(target.id)
-        found.append(_opposite(target, reversal, len(held) + len(found) + 1, clock))
-    return found
-
-
-def _opposite(target: Fill, reversal: Reversal, number: int, clock: Clock) -> Fill:
+def _opposite(clock: Clock, target: Fill, reversal: Reversal, number: int) -> Fill:
     return Fill(
         id=uuid7(),
         order_id=target.order_id,

@@ -1,22 +1,22 @@
 """Which executions an order has: the same set from any mixture of push, resend and inquiry (P6, P7).
 
-Numbers of executions are hints: brokers leave them out, send zero, or restart them per order. What identifies a trade
-inside one order is the cumulative quantity it led to: a true fill always raises it, so two identical fills in one second
-differ by it, and one fill reported twice does not. Only a bust lowers it; trades are therefore told apart by how many
-busts or corrections came before them as well.
+What makes two reports the same execution stands in `orders/identity.py`: the cumulative quantity they led to, not their
+numbers.
 
 Push and inquiry are merged as multisets of (quantity, price): each side may know a fill the other does not. The highest
 cumulative quantity arbitrates: no union may exceed it, and nothing is invented to reach it.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from service.gateway import ExecType, ExecutionReport, OrderRow
+from service.orders.identity import REVERSING, Seen, reversal_words, telling
 
 Key = tuple[int, Decimal]
 
@@ -40,10 +40,17 @@ class Trade:
 
 @dataclass(frozen=True)
 class Reversal:
-    """A bust (or the first half of a correction) of the execution `exec_ref` names."""
+    """A bust, or the first half of a correction, of the execution `exec_ref` names."""
 
     exec_ref: str | None
-    evidence: UUID
+    exec_id: str | None
+    drop: int | None  # what it took from the cumulative quantity, as far as that was told
+    evidences: tuple[UUID, ...]  # every message that says it, the first one in canonical order first
+    corrects: bool
+
+    @property
+    def evidence(self) -> UUID:
+        return self.evidences[0]
 
 
 @dataclass(frozen=True)
@@ -52,36 +59,40 @@ class Pushed:
 
     trades: tuple[Trade, ...]
     reversals: tuple[Reversal, ...]
+    cumulative: int  # the executed quantity by the stream's last word, busts taken off
 
 
-def pushed(reports: Sequence[tuple[UUID, ExecutionReport]]) -> Pushed:
+def pushed(reports: Iterable[tuple[UUID, ExecutionReport]]) -> Pushed:
     """The distinct executions among reports in canonical order."""
     trades: list[Trade] = []
-    reversals: list[Reversal] = []
-    known: set[tuple[object, ...]] = set()
+    reversals: dict[Hashable, Reversal] = {}
+    seen, cumulative = Seen(), 0
     for evidence, report in reports:
-        identity = _identity(report, evidence, len(reversals))
-        if identity is None or identity in known:
+        kind = report.exec_type
+        if kind is not ExecType.TRADE and kind not in REVERSING:
+            cumulative = max(cumulative, report.cumulative_quantity or 0)
             continue
-        known.add(identity)
-        if report.exec_type is not ExecType.TRADE:
-            reversals.append(Reversal(report.exec_ref_id, evidence))
-        if report.exec_type is not ExecType.TRADE_CANCEL:
+        words = reversal_words(report)
+        if seen.again(report):
+            if kind in REVERSING:
+                known = reversals[words]
+                reversals[words] = replace(known, evidences=(*known.evidences, evidence))
+            continue
+        if kind in REVERSING:
+            reversals[words] = _reversal(report, evidence, cumulative)
+            cumulative = cumulative if report.cumulative_quantity is None else report.cumulative_quantity
+        else:
+            cumulative = max(cumulative, report.cumulative_quantity or 0)
+        if kind is not ExecType.TRADE_CANCEL and report.last_quantity and report.last_price:
             trades.append(_trade(report, evidence))
-    return Pushed(tuple(trades), tuple(reversals))
+    return Pushed(tuple(trades), tuple(reversals.values()), cumulative)
 
 
-def _identity(report: ExecutionReport, evidence: UUID, reversals: int) -> tuple[object, ...] | None:
-    """What makes a second report of the same execution the same; None for reports that execute nothing."""
-    kind, cumulative = report.exec_type, report.cumulative_quantity
-    if kind is ExecType.TRADE and report.last_quantity and report.last_price:
-        content = (kind, cumulative, report.last_quantity, report.last_price)
-        if cumulative is not None:
-            return (*content, reversals)
-        return (*content, report.exec_id or evidence)
-    if kind in (ExecType.TRADE_CANCEL, ExecType.TRADE_CORRECT):
-        return (kind, report.exec_ref_id, cumulative, report.last_quantity, report.last_price, report.exec_id)
-    return None
+def _reversal(report: ExecutionReport, evidence: UUID, before: int) -> Reversal:
+    corrects = report.exec_type is ExecType.TRADE_CORRECT
+    after = report.cumulative_quantity
+    drop = None if after is None else before - after + (report.last_quantity or 0 if corrects else 0)
+    return Reversal(report.exec_ref_id, report.exec_id, drop, (evidence,), corrects)
 
 
 def _trade(report: ExecutionReport, evidence: UUID) -> Trade:
@@ -101,6 +112,113 @@ def inquired(row: OrderRow, evidence: UUID, first_row: int) -> tuple[Trade, ...]
         Trade(one.quantity, one.price, one.time, one.number, "inquiry", evidence, first_row + i)
         for i, one in enumerate(row.executions)
     )
+
+
+class Held(Protocol):
+    """What merging must know of a fill. A reversal has the opposite quantity and names the fill it reverses."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def quantity(self) -> int: ...
+    @property
+    def price(self) -> Decimal: ...
+    @property
+    def exec_id(self) -> str | None: ...
+    @property
+    def evidence(self) -> UUID: ...
+    @property
+    def reverses(self) -> UUID | None: ...
+
+
+Fill = TypeVar("Fill", bound=Held)
+
+
+@dataclass(frozen=True)
+class Maker(Generic[Fill]):
+    """How a fill is made of a trade, and its opposite of a reversal; each with its number within the order."""
+
+    trade: Callable[[Trade, int], Fill]
+    reversal: Callable[[Fill, Reversal, int], Fill]
+
+
+@dataclass(frozen=True)
+class Found(Generic[Fill]):
+    """What is to be recorded, and the reversals whose execution nobody can name."""
+
+    fills: tuple[Fill, ...]
+    unresolved: tuple[Reversal, ...]
+
+
+def missing(
+    held: Sequence[Fill], said: Pushed, make: Maker[Fill], inquiry: Sequence[Trade] = (), counted: int = 0
+) -> Found[Fill]:
+    """Fills that evidence shows and we do not hold: trades of the stream, reversals, then what only an inquiry shows, up to
+    `counted`, the executed quantity by all evidence."""
+    book = list(held)
+    _record(book, unrecorded([(one.quantity, one.price) for one in held if one.quantity > 0], said.trades), make)
+    unresolved = _reverse(book, said, make) if said.reversals else ()
+    if inquiry:
+        keys = [(one.quantity, one.price) for one in standing(book)]
+        _record(book, unpushed(keys, inquiry, max(counted, said.cumulative)), make)
+    return Found(tuple(book[len(held) :]), unresolved)
+
+
+def standing(book: Sequence[Fill]) -> list[Fill]:
+    """The fills that hold."""
+    undone = {one.reverses for one in book}
+    return [one for one in book if one.quantity > 0 and one.id not in undone]
+
+
+def _record(book: list[Fill], trades: Iterable[Trade], make: Maker[Fill]) -> None:
+    for one in trades:
+        book.append(make.trade(one, len(book) + 1))
+
+
+def _reverse(book: list[Fill], said: Pushed, make: Maker[Fill]) -> tuple[Reversal, ...]:
+    """Record the opposite of each busted fill, once. What has no target yet waits: its execution may still be on its way."""
+    done = {one.evidence for one in book if one.reverses is not None}
+    corrected: dict[str | None, str | None] = {}
+    unresolved: list[Reversal] = []
+    for one in said.reversals:
+        if done.isdisjoint(one.evidences):
+            target = _target(book, said, one, corrected)
+            if target is None:
+                unresolved.append(one)
+            else:
+                book.append(make.reversal(target, one, len(book) + 1))
+        if one.corrects and telling(one.exec_ref):
+            corrected[one.exec_ref] = one.exec_id
+    return tuple(unresolved)
+
+
+def _target(book: Sequence[Fill], said: Pushed, reversal: Reversal, corrected: dict[str | None, str | None]) -> Fill | None:
+    """The fill a reversal means: by the broker's reference; where that leads nowhere, by the quantity that was taken back."""
+    standing_now = [one for one in standing(book) if one.evidence not in reversal.evidences]
+    ref, tried = reversal.exec_ref, set[str | None]()
+    while telling(ref) and ref not in tried:
+        tried.add(ref)
+        found = _named(standing_now, said, ref)
+        if found is not None:
+            return found
+        ref = corrected.get(ref)  # some name the execution as it was first told, not its correction
+    return _by_drop(standing_now, said, reversal)
+
+
+def _named(candidates: Sequence[Fill], said: Pushed, ref: str | None) -> Fill | None:
+    """By number. A fill an inquiry showed first has no number of the stream: the stream's trade says which one it is."""
+    keys = {one.key for one in said.trades if one.exec_id == ref}
+    fitting = [one for one in candidates if not keys or (one.quantity, one.price) in keys]
+    numbered = [one for one in fitting if one.exec_id == ref]
+    return next(iter(numbered or (fitting if keys else ())), None)
+
+
+def _by_drop(candidates: Sequence[Fill], said: Pushed, reversal: Reversal) -> Fill | None:
+    """Only while we hold more than the broker counts, and only where all that fit are alike."""
+    if reversal.drop is None or sum(one.quantity for one in candidates) - said.cumulative < reversal.drop:
+        return None
+    fitting = [one for one in candidates if one.quantity == reversal.drop]
+    return fitting[0] if len({one.price for one in fitting}) == 1 else None
 
 
 def unrecorded(recorded: Sequence[Key], stream: Sequence[Trade]) -> list[Trade]:

@@ -84,7 +84,9 @@ def step(
     """Recompute an order from everything known. `moved`: the order with what the caller has decided about it, usually
     requests in another state. `known` holds what is stored, and reports and sightings the caller is about to add."""
     new, order = traded or NOTHING_NEW, moved or known.order
-    shown = view(_facts(order, profile, known.seen), known.reports, order.filled_quantity + new.quantity)
+    shown = view(
+        facts_of(order, known.seen, reports_pending=profile.reports_pending), known.reports, order.filled_quantity + new.quantity
+    )
     after = _after(order, shown, new, now)
     held = reserve_of(after, after.requests, profile.commission_rate)
     return _step(known.order, after, held, cause, now, new)
@@ -159,15 +161,16 @@ def _step(before: Order, after: Order, held: Reserve, cause: Cause, now: datetim
     return Step(before, after, _movement(before, held, new), _entry(before, after, cause, now))
 
 
-def _facts(order: Order, profile: BrokerProfile, seen: Sightings) -> Facts:
+def facts_of(order: Order, seen: Sightings, *, reports_pending: bool = True) -> Facts:
+    """What the machine must know of an order besides its reports."""
     born = next((one for one in order.requests if one.kind is RequestKind.NEW), None)
     return Facts(
         quantity=born.quantity if born else order.quantity,
         price=born.price if born else order.price,
         requests=order.requests,
-        reports_pending=profile.reports_pending,
+        reports_pending=reports_pending,
         sighted=seen.seen,
-        sighted_executed=seen.executed,
+        sighted_executed=seen.counts,
         ended=seen.ended,
     )
 

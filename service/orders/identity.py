@@ -18,6 +18,12 @@ def telling(number: str | None) -> bool:
     return number is not None and number.strip("0 ") != ""
 
 
+def reversal_words(report: ExecutionReport) -> Hashable:
+    """What makes a bust or a correction the one it is."""
+    numbers = (report.exec_type, report.exec_ref_id, report.exec_id)
+    return (*numbers, report.cumulative_quantity, report.last_quantity, report.last_price)
+
+
 class Seen:
     """What one pass over the reports of an order, in their canonical order, has come by."""
 
@@ -33,8 +39,7 @@ class Seen:
         if kind is ExecType.TRADE:
             return self._trade_again(report)
         if kind in REVERSING:
-            numbers = (report.exec_ref_id, report.exec_id)
-            if self._said((kind, numbers, report.cumulative_quantity, report.last_quantity, report.last_price)):
+            if self._said(reversal_words(report)):
                 return True
             self.reversals += 1
             return False

@@ -30,6 +30,7 @@ class Sightings:
     seen: bool
     executed: int
     ended: Status | None
+    counts: tuple[tuple[int, datetime], ...] = ()  # executed quantities, each with when it was last seen (business clock)
 
 
 def to_document(report: Known) -> dict[str, Any]:
@@ -105,6 +106,17 @@ async def add_sightings(connection: AsyncConnection, rows: Sequence[dict[str, An
 
 async def sightings(connection: AsyncConnection, order_id: UUID) -> Sightings:
     table = order_sighting.c
-    question = select(func.count(), func.max(table.executed_quantity), func.max(table.ended)).where(table.order_id == order_id)
-    count, executed, ended = (await connection.execute(question)).one()
-    return Sightings(count > 0, executed or 0, Status(ended) if ended else None)
+    question = (
+        select(table.executed_quantity, func.max(table.seen_at), func.max(table.ended))
+        .where(table.order_id == order_id)
+        .group_by(table.executed_quantity)
+    )
+    rows = (await connection.execute(question)).all()
+    ended = max((one for _, _, one in rows if one), default=None)
+    return sightings_of([one for one, _, _ in rows], [one for _, one, _ in rows], ended)
+
+
+def sightings_of(executed: Sequence[int], seen_at: Sequence[datetime], ended: str | None) -> Sightings:
+    """Distinct executed quantities, and beside each when it was last seen."""
+    counts = tuple(zip(executed, seen_at, strict=True))
+    return Sightings(bool(counts), max(executed, default=0), Status(ended) if ended else None, counts)

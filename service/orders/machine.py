@@ -7,6 +7,7 @@ order's life moves by the table of `states`; its requests move by `REQUEST_MOVES
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from service.gateway import RequestKind
@@ -29,7 +30,7 @@ class Facts:
     requests: Sequence[Request]
     reports_pending: bool = True
     sighted: bool = False  # an inquiry row showed the order: as good as a report
-    sighted_executed: int = 0
+    sighted_executed: Sequence[tuple[int, datetime]] = ()  # quantities inquiries showed, each with when it was last shown
     ended: Status | None = None  # an inquiry row proved the order's end
 
 
@@ -56,7 +57,7 @@ def view(facts: Facts, reports: Iterable[Known], filled: int) -> View:
     if facts.sighted:
         reading.happens(Event.ACKNOWLEDGED)
     read(reading, facts.requests, reports)
-    reading.reported = max(reading.reported, facts.sighted_executed)
+    reading.reported = _counted(facts, reading)
     if facts.ended:
         reading.happens(Event(facts.ended))
     executed = max(filled + reading.restated, reading.reported)
@@ -64,6 +65,22 @@ def view(facts: Facts, reports: Iterable[Known], filled: int) -> View:
         reading.happens(Event.EXECUTED)  # also by a fill that only an inquiry showed
     states = {one.cl_ord_id: _request_state(one, reading) for one in facts.requests}
     return _conclude(facts, reading, states, filled, executed)
+
+
+def executed_by(facts: Facts, reports: Iterable[Known]) -> int:
+    """The executed quantity by all evidence: the highest that was told, less what was busted since."""
+    reading = Reading(facts.quantity, facts.price, {})
+    read(reading, facts.requests, reports)
+    return _counted(facts, reading)
+
+
+def _counted(facts: Facts, reading: Reading) -> int:
+    """An inquiry may have shown what was busted after it."""
+    shown = [
+        executed - sum(drop for at, drop in reading.drops if at is None or at > seen_at)
+        for executed, seen_at in facts.sighted_executed
+    ]
+    return max(reading.reported, *shown) if shown else reading.reported
 
 
 def _request_state(one: Request, reading: Reading) -> tuple[RequestState, str | None]:

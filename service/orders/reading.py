@@ -6,6 +6,7 @@ What a report does to the order's life is the table's business (`states`); here 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 
 from service.gateway import CancelReject, ExecType, ExecutionReport, RequestKind
@@ -44,6 +45,7 @@ class Reading:
     denied: dict[str | None, str | None] = field(default_factory=dict)
     confirmed: set[str | None] = field(default_factory=set)
     numbers: list[str] = field(default_factory=list)
+    drops: list[tuple[datetime | None, int]] = field(default_factory=list)
     strays: int = 0
     seen: Seen = field(default_factory=Seen)
 
@@ -121,6 +123,7 @@ def _read_quantity(reading: Reading, report: ExecutionReport) -> None:
         reading.restated += cumulative - reading.reported
         reading.reported = cumulative
     elif report.exec_type in REVERSING:
+        reading.drops.append((report.transact_time, reading.reported - cumulative))
         reading.reported = cumulative  # only these may lower it
     else:
         reading.reported = max(reading.reported, cumulative)

@@ -14,8 +14,8 @@ from sqlalchemy import Select, Uuid, bindparam, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from service.infra.db import Either, HotStatement
-from service.orders.known import Known, Sightings, from_document
-from service.orders.model import Order, Status
+from service.orders.known import Known, Sightings, from_document, sightings_of
+from service.orders.model import Order
 from service.orders.store import ORDER_FIELDS, to_order, to_request
 from service.orders.tables import order_report, order_request, order_sighting, orders
 
@@ -51,8 +51,7 @@ def whole_of(row: Mapping[str, Any]) -> Whole:
     """From a row of `whole_part`, whichever driver read it."""
     order = to_order(row, [to_request(one) for one in row["whole_requests"]])
     evidence = tuple((one["raw_id"], from_document(_document(one))) for one in row["whole_reports"])
-    ended = row["seen_ended"]
-    return Whole(order, evidence, Sightings(row["seen_rows"] > 0, row["seen_executed"] or 0, Status(ended) if ended else None))
+    return Whole(order, evidence, sightings_of(row["seen_executed"] or (), row["seen_at"] or (), row["seen_ended"]))
 
 
 def _document(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,24 +79,26 @@ def whole_part() -> Select[Any]:
         *[orders.c[name] for name in ORDER_FIELDS],
         func.array(requests.scalar_subquery()).label("whole_requests"),
         func.array(reports.scalar_subquery()).label("whole_reports"),
-        seen.c.seen_rows,
         seen.c.seen_executed,
+        seen.c.seen_at,
         seen.c.seen_ended,
     ).select_from(orders.join(seen, true()))
 
 
 def _seen() -> Any:
     c = order_sighting.c
-    return (
-        select(
-            func.count().label("seen_rows"),
-            func.max(c.executed_quantity).label("seen_executed"),
-            func.max(c.ended).label("seen_ended"),
-        )
+    shown = (
+        select(c.executed_quantity, func.max(c.seen_at).label("at"), func.max(c.ended).label("ended"))
         .where(c.order_id == orders.c.id)
+        .group_by(c.executed_quantity)
         .correlate(orders)
-        .lateral("seen")
+        .lateral("shown")
     )
+    return select(
+        func.array_agg(shown.c.executed_quantity).label("seen_executed"),
+        func.array_agg(shown.c.at).label("seen_at"),
+        func.max(shown.c.ended).label("seen_ended"),
+    ).lateral("seen")
 
 
 def _wanted() -> Any:
