@@ -14,6 +14,7 @@ import service
 from service.accounts.routes import router as accounts
 from service.audit.routes import router as audit
 from service.console.routes import router as console
+from service.controls.routes import router as controls
 from service.core.clock import Clock
 from service.executions.routes import router as executions
 from service.infra import docs_page, metrics, problems
@@ -28,7 +29,7 @@ from service.people.routes import router as people
 from service.settings import Settings
 from service.wiring import assemble
 
-ROUTERS = (orders, executions, accounts, mandates, market, people, audit, console)
+ROUTERS = (orders, executions, accounts, mandates, market, people, audit, controls, console)
 
 
 class Wiring(Protocol):

@@ -4,13 +4,18 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.accounts.store import find_account
 from service.audit.evidence import Vault
+from service.controls.model import Scope
+from service.controls.set_halt import Switch
 from service.core.clock import Clock, SystemClock, monotonic, real_now
 from service.core.errors import Unauthenticated
 from service.core.principal import Principal
@@ -28,9 +33,11 @@ from service.koscom.gateway import KoscomGateway
 from service.koscom.store import PostgresBudget
 from service.koscom.transport import Timeouts
 from service.market.book import MarketBook
+from service.market.store import find_instrument
 from service.orders.desk import Desk
+from service.orders.under_way import again, under_way
 from service.people import rules as people_rules
-from service.people.store import AUTHENTICATE, key_record
+from service.people.store import AUTHENTICATE, find_user, key_record
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -59,6 +66,7 @@ class Wiring:
     pepper: bytes
     authenticate: Authenticator
     desk: Desk
+    switch: Switch
 
     @property
     def transaction(self) -> Transaction:
@@ -120,6 +128,9 @@ def wire(
         poke=notifier.poke,
         orders_left=OrdersLeft(gateway).ask,
     )
+    switch = Switch(
+        database.transaction, clock, Targets({one.code for one in gateway.brokers()}).known, under_way, again, notifier.poke
+    )
     return Wiring(
         settings=settings,
         database=database,
@@ -133,7 +144,23 @@ def wire(
         pepper=pepper,
         authenticate=_authenticator(database, pepper),
         desk=desk,
+        switch=switch,
     )
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Whether what a halt names is there. A halt stands below the slices that know."""
+
+    brokers: Collection[str]
+
+    async def known(self, connection: AsyncConnection, scope: Scope, target: str) -> bool:
+        if scope is Scope.BROKER:
+            return target in self.brokers
+        if scope is Scope.INSTRUMENT:
+            return await find_instrument(connection, target) is not None
+        find = find_account if scope is Scope.ACCOUNT else find_user
+        return await find(connection, UUID(target)) is not None
 
 
 class OrdersLeft:

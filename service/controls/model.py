@@ -116,3 +116,15 @@ class Gate:
     @property
     def blind(self) -> bool:
         return self.blind_since is not None
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A request whose send had been claimed before a halt: what became of it."""
+
+    request_id: UUID
+    order_id: UUID
+    cl_ord_id: str
+    kind: str
+    state: str
+    settled: bool  # it has its answer, or it is past the moment at which its sender may begin

@@ -1,13 +1,22 @@
 """Questions about halts, locked brokers and the stream's gate."""
 
-from sqlalchemy import select
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.controls.model import Gate
+from service.controls.model import Gate, Halt, Scope
 from service.controls.parts import gate_lock, gate_part
+from service.controls.tables import halt, halt_gate
+
+HALT_FIELDS = tuple(one.name for one in fields(Halt))
 
 READ = select(gate_part())  # composed once: composing takes longer than asking
 LOCK = gate_lock()
+SHUT = text("LOCK TABLE halt_gate IN EXCLUSIVE MODE")
 
 
 async def share_gate(connection: AsyncConnection) -> int:
@@ -18,3 +27,39 @@ async def share_gate(connection: AsyncConnection) -> int:
 async def gate(connection: AsyncConnection, com_id: str | None) -> Gate:
     """The gate as it is now. `com_id`: the stream that must be seen; none asks about no stream."""
     return Gate.of((await connection.execute(READ, {"com_id": com_id})).mappings().one())
+
+
+async def shut_gate(connection: AsyncConnection) -> None:
+    """Wait for every claim under way, and let no other begin before this transaction ends. The whole table: claims share
+    the row without a pause and would let nobody through who waits for it alone; a table's queue is fair."""
+    await connection.execute(SHUT)
+    await connection.execute(update(halt_gate).values(version=halt_gate.c.version + 1))
+
+
+async def add_halt(connection: AsyncConnection, made: Halt) -> None:
+    await connection.execute(insert(halt).values({name: getattr(made, name) for name in HALT_FIELDS}))
+
+
+async def find_halt(connection: AsyncConnection, halt_id: UUID) -> Halt | None:
+    """The halt, held until this transaction ends."""
+    row = (await connection.execute(select(halt).where(halt.c.id == halt_id).with_for_update())).mappings().first()
+    return None if row is None else _halt(row)
+
+
+async def release_halt(connection: AsyncConnection, released: Halt) -> None:
+    changed = {name: getattr(released, name) for name in ("released_by", "released_at", "release_reason")}
+    await connection.execute(update(halt).where(halt.c.id == released.id).values(changed))
+
+
+async def halts_page(connection: AsyncConnection, *, standing: bool | None, limit: int, before: UUID | None) -> list[Halt]:
+    """Newest first, one row beyond the limit. `standing` narrows to those that stop something now, or to those released."""
+    question = select(halt).order_by(halt.c.id.desc()).limit(limit + 1)
+    if standing is not None:
+        question = question.where(halt.c.released_at.is_(None) if standing else halt.c.released_at.is_not(None))
+    if before is not None:
+        question = question.where(halt.c.id < before)
+    return [_halt(row) for row in (await connection.execute(question)).mappings()]
+
+
+def _halt(row: Mapping[Any, Any]) -> Halt:
+    return Halt(**{name: row[name] for name in HALT_FIELDS} | {"scope": Scope(row["scope"])})

@@ -2,7 +2,8 @@
 
 Refusals, before any network call (P14): partial-price-amend-not-supported, amendment-empty, price-amend-needs-limit-order,
 price-unchanged, quantity-increase-not-supported, quantity-unchanged, quantity-not-above-executed, price checks of `checks`
-422 · order-closed, request-in-flight, fills-unaccounted 409 · licence-required 403 · session-closed 422.
+422 · halted, broker-drift, order-closed, request-in-flight, fills-unaccounted 409 · licence-required 403 · session-closed 422
+· stream-blind 503 (not stored).
 """
 
 from dataclasses import replace
@@ -12,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.controls import store as controls
 from service.core.clock import kst_date
 from service.core.errors import Conflict, Forbidden, Invalid, Violation
 from service.core.ids import uuid7
@@ -23,9 +25,10 @@ from service.market.model import Product
 from service.orders import store
 from service.orders.advance import Cause, hold_more
 from service.orders.checks import price_violations
-from service.orders.desk import Desk, send_by
+from service.orders.desk import Desk, send_by, stopped, watch
 from service.orders.intents import carry_out
 from service.orders.model import Order, Request, RequestState
+from service.orders.recheck import subject
 from service.orders.rules import amendment_violations, blocking_request, reserve_of
 
 
@@ -73,6 +76,10 @@ async def _check(
 ) -> None:
     if not desk.licence_valid(kst_date(now)):
         raise Forbidden("licence-required", "The service has no discretionary-investment licence that is valid today.")
+    gate = await controls.gate(connection, desk.com_id)
+    watch(gate)
+    if halted := stopped(gate, subject(order)):
+        raise Conflict(halted[0].code, halted[0].message, violations=tuple(halted))
     _check_state(order)
     found = amendment_violations(order, price, quantity)
     if not found and now >= order.session_ends:

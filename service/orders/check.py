@@ -28,7 +28,7 @@ async def check(desk: Desk, asked: Asked, *, principal: Principal, request_id: s
     rules = await desk.market.rules()
     async with desk.hot(books=principal.user_id) as connection:
         now = desk.clock.now()
-        row = await READ.row(connection, **read_values(asked, principal, None, kst_date(now)))
+        row = await READ.row(connection, **read_values(desk, asked, principal, None, kst_date(now)))
         if row is None or row["account_id"] is None:
             raise account_not_found()
         decision = decide(

@@ -220,7 +220,7 @@ CHECKS: tuple[Check, ...] = (
     _licence, _session, _instrument, _contract, _mandate, _lot, _price, _opening, _means, _twin,
 )  # fmt: skip
 
-CONFLICTS = frozenset({"twin-in-doubt"})  # a state that passes, rather than a rule: answered 409
+CONFLICTS = frozenset({"twin-in-doubt", "halted", "broker-drift"})  # a state that passes, rather than a rule: answered 409
 
 
 def violations(wish: Wish, facts: Facts) -> list[Violation]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from service.controls.model import Gate, Subject
 from service.core.clock import kst_date
 from service.core.errors import Conflict, Forbidden, Invalid, ServiceError, Violation
 from service.core.ids import uuid7
@@ -20,7 +21,7 @@ from service.market.book import MarketRules
 from service.market.model import Product
 from service.market.rules import check_limits
 from service.orders.checks import CONFLICTS, AccountFacts, Facts, InstrumentFacts, Wish, order_value, violations, worst_price
-from service.orders.desk import send_by, session_facts
+from service.orders.desk import send_by, session_facts, stopped
 from service.orders.model import Order, Request, RequestState, Status
 from service.orders.rules import Reserve, reserve
 
@@ -82,7 +83,8 @@ def decide(
         twin_in_doubt=row["twin_in_doubt"],
         limits_doubt=_limits_doubt(instrument, rules, now),
     )
-    found = violations(asked.wish, facts) + _reused(row)
+    subject = Subject(row["broker"], asked.account_id, instrument.isin if instrument else "", principal.user_id)
+    found = stopped(Gate.of(row), subject) + violations(asked.wish, facts) + _reused(row)
     order = None
     if not found and instrument and session:
         order = _order(asked, row, instrument, session.session, session.ends, held, price, principal, now)

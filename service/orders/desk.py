@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from service.controls.model import Gate, Subject
 from service.core.clock import Clock, kst_date
-from service.core.errors import Busy, ServiceError, Unavailable
+from service.core.errors import Busy, ServiceError, Unavailable, Violation
 from service.gateway import BrokerProfile, Session
 from service.infra.db import HotTransaction, Transaction
 from service.infra.idempotency import Answer
@@ -14,6 +15,7 @@ from service.market.calendar import Calendar
 from service.orders.checks import SessionFacts
 
 SEND_WITHIN = timedelta(seconds=30)
+BLIND_PATIENCE_S = 5  # real seconds: so long a stream may be away and an order is taken all the same
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Desk:
     render: Callable[[ServiceError], Answer]  # a refusal as the caller will read it
     poke: Callable[[str], None]  # tells waiting processes after a commit
     orders_left: Callable[[], Awaitable[bool]]  # whether the day's order calls, cancellations' reserve apart, last
+    com_id: str | None = None  # the report stream that must be seen; none asks about no stream
 
 
 def session_facts(calendar: Calendar, now: datetime, wanted: Session | None) -> tuple[SessionFacts | None, str]:
@@ -59,6 +62,30 @@ def budget_exhausted() -> Busy:
         "The platform's order calls of the day are used up, except those kept for cancellations. The day turns at 09:00 KST.",
         extra={"retry_after_seconds": 60},
     )
+
+
+def watch(gate: Gate) -> None:
+    """Raises Unavailable when the report stream has not been seen for longer than a reconnect takes: an order taken now
+    would most likely never go out."""
+    if gate.blind and gate.blind_s >= BLIND_PATIENCE_S:
+        raise Unavailable(
+            "stream-blind",
+            f"The report stream has not been seen for {gate.blind_s} s, so nobody could tell what became of an order. "
+            "Cancellations still pass.",
+            extra={"retry_after_seconds": BLIND_PATIENCE_S},
+        )
+
+
+def stopped(gate: Gate, subject: Subject) -> list[Violation]:
+    """What a person or a broker's drift stops."""
+    halt = gate.halt(subject)
+    if halt is not None:
+        said = f"New orders and amendments are halted ({halt.scope}, halt {halt.id}). Cancellations pass."
+        return [Violation("halted", "scope", said, actual=halt.scope)]
+    if subject.broker in gate.drifted:
+        said = f"Messages of broker {subject.broker} are not as they should be; it gets no new orders until a person has looked."
+        return [Violation("broker-drift", "account_id", said, actual=subject.broker)]
+    return []
 
 
 def send_by(now: datetime, session_ends: datetime) -> datetime:

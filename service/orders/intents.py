@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.audit import append
-from service.core.errors import NotFound, ServiceError
+from service.core.errors import NotFound, ServiceError, Unavailable
 from service.core.principal import Principal, Role
 from service.infra import idempotency
 from service.infra.db import Books, Whose
@@ -74,6 +74,8 @@ async def _answer(
     try:
         async with connection.begin_nested():  # what a refused verb had written is undone; its refusal is not
             after = await effect(connection, order)
+    except Unavailable:
+        raise  # not the caller's doing: the same key may try again
     except ServiceError as refused:
         body = {"asked": asked, "violations": [one.as_dict() for one in refused.violations], "reason": refused.slug}
         await store.save_order(connection, order.id, audit_seq=order.audit_seq + 1)

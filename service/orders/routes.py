@@ -45,6 +45,7 @@ CALLING = (
 )
 KEYED = ("idempotency-in-progress", "idempotency-key-reused", "validation-failed", "unknown-field")
 SUBMITTING = (
+    "halted", "broker-drift", "stream-blind",
     "account-not-found", "list-orders-not-supported", "licence-required", "session-closed", "order-type-not-in-session",
     "time-in-force-not-in-session", "instrument-unknown", "instrument-not-current", "instrument-halted",
     "instrument-not-in-after-market", "contract-not-in-force", "mandate-missing", "mandate-not-in-force",
@@ -56,6 +57,7 @@ SUBMITTING = (
     "client-order-id-used", "instrument-required",
 )  # fmt: skip
 AMENDING = (
+    "halted", "broker-drift", "stream-blind",
     "order-not-found", "order-closed", "request-in-flight", "fills-unaccounted", "partial-price-amend-not-supported",
     "amendment-empty", "price-amend-needs-limit-order", "price-unchanged", "quantity-increase-not-supported",
     "quantity-unchanged", "quantity-not-above-executed", "price-off-tick", "price-above-limit", "price-below-limit",

@@ -1,8 +1,9 @@
 """Submit one order (주문 제출): read everything, decide, write everything or nothing.
 
 Refusals (every failed check is listed; stored under the key, recorded in the ledger):
-licence-required 403 · twin-in-doubt 409 · all others of `checks.CHECKS` 422.
-Not stored: budget-exhausted 429, account-not-found 404, idempotency-in-progress 409, idempotency-key-reused 422.
+licence-required 403 · halted, broker-drift, twin-in-doubt 409 · all others of `checks.CHECKS` 422.
+Not stored: budget-exhausted 429, stream-blind 503, account-not-found 404, idempotency-in-progress 409,
+idempotency-key-reused 422.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import asyncpg
 import orjson
 
 from service.audit import append
+from service.controls.model import Gate
 from service.core.clock import kst_date
 from service.core.errors import NotFound, ServiceError
 from service.core.principal import Principal
@@ -19,7 +21,7 @@ from service.infra import idempotency
 from service.infra.failpoints import fp
 from service.infra.idempotency import Answer, Intent
 from service.orders.decide import Asked, Decision, decide
-from service.orders.desk import Desk, budget_exhausted
+from service.orders.desk import Desk, budget_exhausted, watch
 from service.orders.model import Order
 from service.orders.resource import order_document
 from service.orders.submit_store import ORDER_COLUMNS, READ, REFUSAL, REQUEST_COLUMNS, WRITE
@@ -55,7 +57,7 @@ async def _try(desk: Desk, asked: Asked, *, principal: Principal, intent: Intent
     rules, left = await desk.market.rules(), await desk.orders_left()
     async with desk.hot(books=principal.user_id) as connection:
         now = desk.clock.now()
-        row = await READ.row(connection, **read_values(asked, principal, intent, kst_date(now)))
+        row = await READ.row(connection, **read_values(desk, asked, principal, intent, kst_date(now)))
         assert row is not None  # noqa: S101 - the read starts from a constant row
         if row["idem_status"] is not None:
             return idempotency.replay(row, intent)
@@ -63,6 +65,7 @@ async def _try(desk: Desk, asked: Asked, *, principal: Principal, intent: Intent
             raise account_not_found()
         if not left:
             raise budget_exhausted()
+        watch(Gate.of(row))
         decision = decide(
             asked, row, rules, principal=principal, profile=desk.profile(row["broker"]),
             licensed=desk.licence_valid(kst_date(now)), now=now,
@@ -79,9 +82,10 @@ async def _try(desk: Desk, asked: Asked, *, principal: Principal, intent: Intent
     return answer
 
 
-def read_values(asked: Asked, principal: Principal, intent: Intent | None, today: Any) -> dict[str, Any]:
+def read_values(desk: Desk, asked: Asked, principal: Principal, intent: Intent | None, today: Any) -> dict[str, Any]:
     wish = asked.wish
     return {
+        "com_id": desk.com_id,
         "account_id": asked.account_id,
         "business_date": today,
         "user_id": principal.user_id,

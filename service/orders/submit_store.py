@@ -12,6 +12,7 @@ from sqlalchemy import Select, Table, Text, Update, Uuid, bindparam, exists, fun
 from service.accounts.facts import account_part, cash_part, holding_part
 from service.accounts.parts import reserve_cash, reserve_holding
 from service.audit import append
+from service.controls.parts import gate_part
 from service.gateway import Side
 from service.infra import idempotency
 from service.infra.db import HotStatement
@@ -36,7 +37,7 @@ def _read() -> Select[Any]:
     base = select(literal(1).label("one")).subquery("base")
     account, cash, holding = account_part(), cash_part(), holding_part()
     mandate, instrument = mandate_part(), instrument_part()
-    stored = idempotency.lookup_part().subquery("stored")
+    stored, gate = idempotency.lookup_part().subquery("stored"), gate_part()
     joined = (
         base.outerjoin(account, true())
         .outerjoin(cash, true())
@@ -44,9 +45,10 @@ def _read() -> Select[Any]:
         .outerjoin(instrument, true())
         .outerjoin(holding, holding.c.isin == instrument.c.isin)
         .outerjoin(stored, true())
+        .outerjoin(gate, true())
     )
     return select(
-        account, cash, mandate, instrument, stored,
+        account, cash, mandate, instrument, stored, gate,
         holding.c.opened_on.label("holding_opened_on"),
         holding.c.sellable,
         _twin(instrument.c.isin).label("twin_in_doubt"),

@@ -127,8 +127,8 @@ async def test_p20_a_broker_that_drifted_gets_no_new_order_and_the_others_do(lif
     await life.submit()
     await life.dispatch()
     assert len(life.gateway.sends) == 1
-    await drift(life, BROKER)
     await life.submit(key="k2", quantity=3)
+    await drift(life, BROKER)
     await life.dispatch()
     assert len(life.gateway.sends) == 1
     assert (await life.requests())[-1]["reason"] == "broker-drift"

@@ -101,7 +101,7 @@ async def ids(api: Api) -> AsyncIterator[dict[str, str]]:
     }
 
 
-OF_USERS = {"user_id", "key_id"}  # for administrators only; nobody's book
+OF_USERS = {"user_id", "key_id", "halt_id"}  # for administrators and operations; nobody's book
 WITH_ID = sorted((method, path) for method, path in matrix() if set(re.findall(r"\{(\w+)\}", path)) - set(PLAIN))
 
 

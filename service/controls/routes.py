@@ -1,0 +1,131 @@
+"""Halts over HTTP: for operations."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from service.controls import store
+from service.controls.model import Scope
+from service.controls.release_halt import release_halt
+from service.controls.set_halt import ROUTE, halt_document, set_halt
+from service.core.principal import Principal, Role
+from service.infra import answers, idempotency, paging
+from service.infra.caller import require
+from service.infra.logs import request_id
+from service.infra.problems import problem_responses
+
+router = APIRouter(prefix="/v1", tags=["controls"])
+
+Operator = Annotated[Principal, require(Role.OPERATIONS)]
+Reader = Annotated[Principal, require(Role.OPERATIONS, Role.COMPLIANCE, Role.APPROVER)]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", description="a new random key for every new intent")]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Reason = Annotated[Words, Query(description="why, for whoever reads it later")]
+CALLED = ("authentication-required", "role-required", "validation-failed")
+KEYED = (
+    "idempotency-key-required", "idempotency-in-progress", "idempotency-key-reused", "unknown-field", "malformed-json",
+    "body-too-large",
+)  # fmt: skip
+
+
+class NewHalt(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scope: Scope = Field(description="what is halted")
+    target: str | None = Field(
+        None, min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$", examples=["00991"],
+        description="company code, account id, ISIN or user id; none for the whole firm",
+    )  # fmt: skip
+    reason: Words = Field(description="why, for whoever reads it later", examples=["평가 오류 확인 중"])
+
+    @model_validator(mode="after")
+    def _whole(self) -> "NewHalt":
+        if (self.scope is Scope.FIRM) != (self.target is None):
+            raise ValueError("a halt of the firm has no target, every other one names its target")
+        return self
+
+
+class HaltOut(BaseModel):
+    id: UUID = Field(description="id of the halt")
+    scope: Scope = Field(description="what is halted")
+    target: str | None = Field(description="company code, account id, ISIN or user id; none for the whole firm")
+    reason: str = Field(description="why it was set")
+    set_by: UUID = Field(description="who set it")
+    set_at: datetime = Field(description="business time; it holds from then on")
+    released_by: UUID | None = Field(description="who released it: never who set it")
+    released_at: datetime | None = Field(description="business time; none while it stands")
+    release_reason: str | None = Field(description="why it was released")
+
+
+class UnderWayOut(BaseModel):
+    order_id: UUID = Field(description="the order")
+    cl_ord_id: str = Field(description="ClOrdID of the request")
+    kind: str = Field(description="new or amendment")
+    state: str = Field(description="what became of it: sent, acknowledged, refused, queued again, unknown, or still sending")
+
+
+class HaltSet(HaltOut):
+    under_way: list[UnderWayOut] = Field(description="requests whose send had been claimed before the halt; none was after")
+
+
+class HaltPage(BaseModel):
+    items: list[HaltOut] = Field(description="newest first")
+    next_cursor: str | None = Field(description="null on the last page")
+
+
+SET: dict[int | str, dict[str, Any]] = {
+    201: {"model": HaltSet, "description": "The halt, and what was under way when it was set"}
+}
+
+
+@router.post(
+    "/halts",
+    status_code=201,
+    summary="Halt new orders and amendments",
+    responses=SET | problem_responses(*CALLED, *KEYED, "halt-target-unknown", "gate-busy"),
+)
+async def post_halt(request: Request, body: NewHalt, principal: Operator, key: Key = None) -> Response:
+    """Holds from its commit on, for every process and across restarts. Cancellations pass. The answer comes when everything
+    claimed before has its answer or can no longer be sent, a few seconds at most."""
+    intent = idempotency.intent(user_id=principal.user_id, route=ROUTE, key=key, body=body.model_dump(mode="json"))
+    answer = await set_halt(
+        request.app.state.wiring.switch, body.scope, body.target, body.reason, principal=principal, intent=intent,
+        request_id=request_id.get(),
+    )  # fmt: skip
+    headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
+    return Response(answer.body, answer.status, headers=headers, media_type=answer.content_type)
+
+
+@router.get("/halts", summary="List halts", response_model=HaltPage, responses=problem_responses(*CALLED, "cursor-invalid"))
+async def get_halts(
+    request: Request,
+    _caller: Reader,
+    standing: Annotated[bool | None, Query(description="only those that stand, or only those released")] = None,
+    limit: Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")] = paging.DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the answer before")] = None,
+) -> Response:
+    """Halts, newest first."""
+    before = paging.after_uuid(cursor)
+    async with request.app.state.wiring.transaction() as connection:
+        rows = await store.halts_page(connection, standing=standing, limit=limit, before=before)
+    page = paging.cut(rows, limit, lambda one: str(one.id))
+    return answers.page([halt_document(one) for one in page.items], page.next_cursor)
+
+
+@router.delete(
+    "/halts/{halt_id}",
+    summary="Release a halt",
+    response_model=HaltOut,
+    responses=problem_responses(*CALLED, "halt-not-found", "halt-own-release", "halt-released"),
+)
+async def delete_halt(request: Request, halt_id: UUID, principal: Operator, reason: Reason) -> Response:
+    """By somebody other than its setter. The halt stays in the list."""
+    wiring = request.app.state.wiring
+    released = await release_halt(
+        transaction=wiring.transaction, clock=wiring.clock, poke=wiring.notifier.poke, halt_id=halt_id, reason=reason,
+        principal=principal, request_id=request_id.get(),
+    )  # fmt: skip
+    return answers.document(halt_document(released))

@@ -1,0 +1,66 @@
+"""A halt as the people of the house meet it: over HTTP, with the answer a caller can act on."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from service.core.principal import Role
+from service.people.create_user import create_user
+from tests.journeys.conftest import Api, key_of, nowhere
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def another(api: Api) -> str:
+    """A second person of operations."""
+    made = await create_user(transaction=api.wiring.transaction, name="ops-lee", roles=[Role.OPERATIONS])
+    api.keys["another"] = await key_of(api, made.id)
+    return "another"
+
+
+async def press(api: Api, **changed: Any) -> Any:
+    body = {"scope": "firm", "reason": "평가 오류 확인 중"} | changed
+    return await api.call("operations", "POST", "/v1/halts", json=body, headers={"Idempotency-Key": str(uuid4())})
+
+
+async def test_p15_a_halt_from_its_setting_to_its_release(api: Api, another: str) -> None:
+    pressed = await press(api)
+    assert (pressed.status_code, pressed.json()["under_way"]) == (201, [])
+    path = f"/v1/halts/{pressed.json()['id']}"
+    refused = await api.order()
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/halted")
+    standing = (await api.call("compliance", "GET", "/v1/halts", params={"standing": True})).json()["items"]
+    assert [one["id"] for one in standing] == [pressed.json()["id"]]
+    mine = await api.call("operations", "DELETE", path, params={"reason": "over"})
+    assert (mine.status_code, mine.json()["type"]) == (409, "/problems/halt-own-release")
+    done = await api.call(another, "DELETE", path, params={"reason": "checked"})
+    assert (done.status_code, done.json()["release_reason"]) == (200, "checked")
+    assert (await api.order()).status_code == 201
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "firm-with-target": {"target": "00991"},
+    "broker-without-target": {"scope": "broker"},
+    "unknown-scope": {"scope": "planet"},
+    "blank-reason": {"reason": "  "},
+    "control-character": {"reason": "a\x00b"},
+    "unknown-field": {"until": "tomorrow"},
+    "unknown-broker": {"scope": "broker", "target": "00000"},
+    "unknown-account": {"scope": "account", "target": nowhere()},
+    "no-id": {"scope": "manager", "target": "kim"},
+}
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+async def test_p15_a_halt_that_is_not_clear_halts_nothing(api: Api, name: str) -> None:
+    before = await api.business()
+    assert (await press(api, **WRONG[name])).status_code == 422
+    assert await api.business() == before
+
+
+async def test_p15_a_halt_nobody_set_is_not_there(api: Api, another: str) -> None:
+    answer = await api.call(another, "DELETE", f"/v1/halts/{nowhere()}", params={"reason": "x"})
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/halt-not-found")
