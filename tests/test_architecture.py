@@ -66,6 +66,8 @@ SECONDS = {
     "service/sandbox/control.py",
     "service/sandbox/drive.py",
     "service/sandbox/faults.py",
+    "service/sandbox/faults_http.py",
+    "service/sandbox/faults_report.py",
     "service/sandbox/stream.py",
     "service/up.py",
     "service/worker.py",

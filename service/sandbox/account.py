@@ -6,7 +6,7 @@ bring or cost is worked out from its fills on the broker's own base (per day, or
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from service.sandbox import calendar, rules
@@ -29,11 +29,12 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One execution as settlement sees it."""
+    """One execution as settlement sees it; `cost` is what a sale took from the holding's cost."""
 
     order: str
     quantity: int
     price: int
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,12 @@ class Settlement:
     costs: Costs = field(default_factory=Costs)
     pieces: list[Piece] = field(default_factory=list)
     settled: bool = False
+
+    def count(self, profile: Profile) -> None:
+        """Quantity, amount and costs from the executions themselves."""
+        self.quantity = sum(piece.quantity for piece in self.pieces)
+        self.amount = sum(piece.quantity * piece.price for piece in self.pieces)
+        self.costs = costs(profile, self)
 
     @property
     def cash(self) -> int:
@@ -97,12 +104,21 @@ class Account:
 
     def book(self, profile: Profile, day: date, isin: str, side: str, piece: Piece) -> None:
         """Record one execution: holdings at once, cash on the settlement day."""
-        self._hold(day, isin, side, piece)
+        cost = self._hold(day, isin, side, piece)
         settlement = self._settlement(day, isin, side)
-        settlement.pieces.append(piece)
-        settlement.quantity += piece.quantity
-        settlement.amount += piece.quantity * piece.price
-        settlement.costs = costs(profile, settlement)
+        settlement.pieces.append(replace(piece, cost=cost))
+        settlement.count(profile)
+
+    def unbook(self, profile: Profile, day: date, isin: str, side: str, piece: Piece) -> bool:
+        """Take one execution back; False (and nothing happens) when it has settled or its shares are gone."""
+        settlement = self._settlement(day, isin, side)
+        found = next((one for one in settlement.pieces if replace(one, cost=0) == piece), None)
+        if found is None or settlement.settled or (side == "buy" and self.quantity(isin) < piece.quantity):
+            return False
+        settlement.pieces.remove(found)
+        settlement.count(profile)
+        self._unhold(day, isin, side, found)
+        return True
 
     def settle(self, day: date) -> None:
         """The night's work: what is due on `day` reaches the settled cash."""
@@ -126,15 +142,29 @@ class Account:
     def quantity(self, isin: str) -> int:
         return self.holdings[isin].quantity if isin in self.holdings else 0
 
-    def _hold(self, day: date, isin: str, side: str, piece: Piece) -> None:
+    def _hold(self, day: date, isin: str, side: str, piece: Piece) -> int:
+        """The cost that leaves with a sale."""
         holding = self.holdings.setdefault(isin, Holding(0, 0, day))
         if side == "buy":
             holding.quantity += piece.quantity
             holding.cost += piece.quantity * piece.price
             holding.last_buy = day
+            return 0
+        cost = holding.cost * piece.quantity // holding.quantity
+        self._take(isin, holding, piece.quantity, cost)
+        return cost
+
+    def _unhold(self, day: date, isin: str, side: str, piece: Piece) -> None:
+        holding = self.holdings.setdefault(isin, Holding(0, 0, day))
+        if side == "buy":
+            self._take(isin, holding, piece.quantity, piece.quantity * piece.price)
             return
-        holding.cost -= holding.cost * piece.quantity // holding.quantity
-        holding.quantity -= piece.quantity
+        holding.quantity += piece.quantity
+        holding.cost += piece.cost
+
+    def _take(self, isin: str, holding: Holding, quantity: int, cost: int) -> None:
+        holding.quantity -= quantity
+        holding.cost = max(0, holding.cost - cost)
         if not holding.quantity:
             del self.holdings[isin]
 

@@ -4,7 +4,7 @@ from datetime import date
 
 from service.sandbox.account import Account, Settlement
 from service.sandbox.broker import Broker
-from service.sandbox.orders import STATUS_WORDS, Order
+from service.sandbox.orders import REJECTED, STATUS_WORDS, Fill, Order
 from service.sandbox.world import World
 
 Json = dict[str, object]
@@ -37,8 +37,9 @@ def _account(broker: Broker, account: Account, today: date, day: date | None) ->
         ],
         "orders": [
             _order(one)
-            for one in broker.orders
-            if one.account == account.number and day in (None, one.business_date)
+            for (number, business_date), kept in broker.book.items()
+            if number == account.number and day in (None, business_date)
+            for one in kept
         ],
         "settlements": [_settlement(one) for one in account.settlements if day in (None, one.business_date)],
     }  # fmt: skip
@@ -63,11 +64,19 @@ def _order(order: Order) -> Json:
         "leaves": order.leaves,
         "status": STATUS_WORDS[order.status],
         "text": order.text,
-        "fills": [
-            {"quantity": one.quantity, "price": one.price, "time": one.time.isoformat(), "exec_no": one.exec_no}
-            for one in order.fills
-        ],
+        "placed_by": order.placed_by,
+        "ended_by": order.ended_by,
+        "accepted": order.status != REJECTED,
+        "fills": [_fill(one) for one in order.fills],
+        "busted": [_fill(one) for one in order.busted],
     }
+
+
+def _fill(one: Fill) -> Json:
+    return {
+        "quantity": one.quantity, "price": one.price, "time": one.time.isoformat(), "exec_no": one.exec_no,
+        "exec_id": one.exec_id,
+    }  # fmt: skip
 
 
 def _settlement(one: Settlement) -> Json:

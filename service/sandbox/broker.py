@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from service.sandbox import checks
-from service.sandbox.account import Account, Piece, cost_of
-from service.sandbox.calendar import settlement_day
-from service.sandbox.exchange import FIXED_PRICE, Ended, Entry, Event, Exchange, Filled, Listing
+from service.sandbox import checks, funds
+from service.sandbox.account import Account, Piece
+from service.sandbox.exchange import FIXED_PRICE, Ended, Entry, Event, Exchange, Filled
 from service.sandbox.instruments import BY_ISIN
 from service.sandbox.orders import (
     CANCELED,
@@ -27,8 +26,8 @@ from service.sandbox.orders import (
     Row,
 )  # fmt: skip
 from service.sandbox.profiles import Profile
-from service.sandbox.reports import Message, Writer
 from service.sandbox.requests import Request
+from service.sandbox.telling import Teller
 
 TOO_LATE, UNKNOWN, BROKER_OPTION, ALREADY_PENDING, DUPLICATE, OTHER = "0", "1", "2", "3", "6", "99"
 
@@ -51,38 +50,37 @@ class Broker:
     profile: Profile
     accounts: dict[str, Account]
     exchange: Exchange
-    writer: Writer
-    emit: Callable[[Message], None]
+    teller: Teller
     dispatch: Callable[[Iterable[Event]], None]
     register: Callable[["Broker", Order], None]
     now: datetime
     orders: list[Order] = field(default_factory=list)
     rejections: list[OrderedRejection] = field(default_factory=list)
     held: list[Callable[[], None]] | None = None
-    pending: dict[str, tuple[str, str]] = field(default_factory=dict)
     numbers: int = 0
-    executions: int = 0
-    reports: int = 0
+    book: dict[tuple[str, date], list[Order]] = field(default_factory=dict)
+    open: list[Order] = field(default_factory=list)
 
     def start_day(self, day: date) -> None:
-        """Numbers begin again, and what is due settles."""
-        self.numbers = self.executions = 0
+        """Order numbers begin again where that is the broker's habit, and what is due settles."""
+        if self.profile.numbers_restart:
+            self.numbers = self.teller.executions = 0
         for account in self.accounts.values():
             account.settle(day)
 
     # --- requests
 
-    def new(self, request: Request) -> Order:
-        """Take a new order; every outcome is a report."""
-        order = self._admit(request)
+    def new(self, request: Request, *, placed_by: str = "service", name: str = "") -> Order:
+        """Take a new order; every outcome is a report. `name` is the exchange's for an order without a client id."""
+        order = self._admit(request, placed_by, name)
         refusal = self._refusal(request, order)
         if self.profile.pending_reports:
-            self._report(order, PENDING_NEW, PENDING_NEW, leaves=order.ordered)
+            self.report(order, PENDING_NEW, PENDING_NEW, leaves=order.ordered)
         if refusal:
             order.status, order.text = REJECTED, refusal.text
             order.rows[0].reason = refusal.text
             extra = {"OrdRejReason": refusal.reason, "Text": refusal.text}
-            self._report(order, REJECTED, REJECTED, extra=extra)
+            self.report(order, REJECTED, REJECTED, extra=extra)
             return order
         self._accept(order)
         return order
@@ -90,9 +88,9 @@ class Broker:
     def duplicate(self, request: Request, first: Order | None) -> None:
         """The id is taken: the report speaks with the first order's numbers and leaves that order alone."""
         if first is None:
-            return self._reject_unknown(request, DUPLICATE, "중복된 ClOrdID")
+            return self.reject_change(request, None, DUPLICATE, "중복된 ClOrdID")
         extra = {"OrdRejReason": "6", "Text": "중복된 ClOrdID"}
-        return self._report(first, REJECTED, self._status(first), cl_ord_id=request.cl_ord_id, extra=extra)
+        return self.report(first, REJECTED, first.shown_status, cl_ord_id=request.cl_ord_id, extra=extra)
 
     def cancel(self, request: Request, order: Order) -> None:
         refused = self._refuse_change(request, order)
@@ -111,36 +109,29 @@ class Broker:
         return self._later(lambda: self._replace_now(request, order))
 
     def reject_change(self, request: Request, order: Order | None, reason: str, text: str) -> None:
-        if order is None:
-            return self._reject_unknown(request, reason, text)
-        body = {"OrderID": str(order.order_no), "OrdStatus": self._status(order)}
-        return self._send_reject(request, body, reason, text)
+        self.teller.refuse_change(request, order, reason, text, self.now)
 
     # --- what the exchange reports
 
     def filled(self, order: Order, event: Filled) -> None:
-        self.executions += 1
-        per_order = self.profile.exec_no == "per_order"
-        number = 1 + sum(fill.order_no == order.order_no for fill in order.fills) if per_order else self.executions
-        fill = Fill(event.quantity, event.price, self.now, number, order.order_no)
+        fill = self.teller.fill(order, event.quantity, event.price, self.now)
         order.fills.append(fill)
         order.leaves -= event.quantity
         order.status = order.working_status()
-        piece = Piece(order.ref, event.quantity, event.price)
-        self.accounts[order.account].book(self.profile, order.business_date, order.instrument.isin, order.side, piece)
-        self._report(order, "F", self._status(order), fill=fill, cl_ord_id=order.cl_ord_ids[-1])
+        self.accounts[order.account].book(self.profile, *order.trade, Piece(order.ref, event.quantity, event.price))
+        self.report(order, "F", order.shown_status, fill=fill)
 
     def ended(self, order: Order, event: Ended) -> None:
         """IOC and FOK are Canceled, never Expired; at a session's end each broker has its own habit."""
         order.ended_by = event.why
         if event.why != "session":
             order.end(CANCELED)
-            return self._report(order, CANCELED, CANCELED)
+            return self.report(order, CANCELED, CANCELED)
         habit = self.profile.at_session_end
         order.end(DONE if habit == "done" else EXPIRED)
         if habit == "silent":
             return None
-        return self._report(order, order.status, order.status)
+        return self.report(order, order.status, order.status)
 
     def release(self) -> None:
         """Control: let the held halves happen, in order."""
@@ -148,47 +139,51 @@ class Broker:
         for act in waiting:
             act()
 
+    def keep(self, order: Order) -> None:
+        """Into the day's book; `open` is swept when it is read, so an order that lives again must be kept again."""
+        self.orders.append(order)
+        self.book.setdefault((order.account, order.business_date), []).append(order)
+        self.open.append(order)
+        self.register(self, order)
+
     # --- halves
 
-    def _admit(self, request: Request) -> Order:
+    def _admit(self, request: Request, placed_by: str, name: str) -> Order:
         account = self.accounts[request.account]
         number = self._next_number()
         order = Order(
             account.number, BY_ISIN[request.isin], request.side, request.quantity, request.price, request.order_type,
             request.tif, self.session_of(request), self.now.date(), self.now, request.symbol, number,
-            [request.cl_ord_id], rows=[Row(number, None, "new", request.quantity, request.price or 0, self.now)],
+            [request.cl_ord_id] if request.cl_ord_id else [],
+            rows=[Row(number, None, "new", request.quantity, request.price or 0, self.now)],
+            placed_by=placed_by, name=name,
         )  # fmt: skip
-        self.orders.append(order)
-        self.register(self, order)
+        self.keep(order)
         return order
 
     def _accept(self, order: Order) -> None:
         order.leaves = order.ordered
         listing = self.exchange.listings[order.instrument.isin]
-        order.reserve_price = self._reserve_price(order, listing)
+        order.reserve_price = funds.reserve_price(order, listing)
         if self.profile.new_report_before_fill:
-            self._report(order, NEW, NEW)
-        entry = Entry(
-            order.ref, order.instrument.isin, order.session, order.side,
-            None if order.session in FIXED_PRICE else order.price, order.ordered, order.tif,
-        )  # fmt: skip
-        events = self.exchange.submit(entry, self.now)
+            self.report(order, NEW, NEW)
+        events = self.exchange.submit(entry_of(order), self.now)
         if not self.profile.new_report_before_fill and not any(_is_fill_of(event, order) for event in events):
-            self._report(order, NEW, NEW)
+            self.report(order, NEW, NEW)
         self.dispatch(events)
 
     def _cancel_now(self, request: Request, order: Order) -> None:
-        self.pending.pop(order.ref, None)
+        order.pending = ""
         if not order.live:
             return self.reject_change(request, order, TOO_LATE, "이미 종료된 주문입니다")
         orig = self._chain(request, order, "cancel", order.leaves, order.price or 0)
         self.exchange.cancel(order.ref)
         order.ended_by = "client"
         order.end(CANCELED)
-        return self._report(order, CANCELED, CANCELED, orig=orig)
+        return self.report(order, CANCELED, CANCELED, orig=orig)
 
     def _replace_now(self, request: Request, order: Order) -> None:
-        self.pending.pop(order.ref, None)
+        order.pending = ""
         total = self._new_total(request, order)
         if request.price == order.price and total <= order.executed:
             return self._replace_done(request, order)
@@ -203,7 +198,7 @@ class Broker:
             events = self.exchange.reprice(order.ref, request.price, leaves, self.now)
         else:
             self.exchange.reduce(order.ref, leaves)
-        self._report(order, "5", self._status(order), orig=orig)
+        self.report(order, "5", order.shown_status, orig=orig)
         return self.dispatch(events)
 
     def _replace_done(self, request: Request, order: Order) -> None:
@@ -213,20 +208,24 @@ class Broker:
         orig = self._chain(request, order, "amend", 0, order.price or 0)
         order.ordered, order.leaves = order.executed, 0
         order.status = order.working_status()
-        self._report(order, "5", order.status, orig=orig)
+        self.report(order, "5", order.status, orig=orig)
 
     def _chain(self, request: Request, order: Order, kind: str, quantity: int, price: int) -> str:
         """Take the request into the chain; answers the id it replaces."""
-        orig = order.cl_ord_ids[-1]
+        orig = order.last_id
         order.cl_ord_ids.append(request.cl_ord_id)
+        self.number_row(order, kind, quantity, price)
+        return orig
+
+    def number_row(self, order: Order, kind: str, quantity: int, price: int) -> None:
+        """The change's own line of the inquiry, where the broker gives it one."""
         if self.profile.amend_keeps_number:
             if kind == "amend":
                 order.rows[0].kind = "amend"
-            return orig
+            return
         number = self._next_number()
         order.rows.append(Row(number, order.order_no, kind, quantity, price, self.now))
         order.order_no = number
-        return orig
 
     # --- decisions
 
@@ -246,12 +245,12 @@ class Broker:
             tif=request.tif, session=order.session, listing=listing,
             session_open=day is not None and day.window(order.session).open_at(self.now),
             matching=self.exchange.matching(order.session, self.now), contract=account.contract,
-            need=self._with_commission(order, request.quantity * self._reserve_price(order, listing)),
+            need=self._with_commission(request.isin, request.quantity * funds.reserve_price(order, listing)),
             free_cash=self.free_cash(account), free_quantity=self.free_quantity(account, request.isin),
         )  # fmt: skip
 
     def _refuse_change(self, request: Request, order: Order) -> tuple[str, str] | None:
-        if order.ref in self.pending:
+        if order.pending:
             return ALREADY_PENDING, "정정/취소 처리 중인 주문입니다"
         replacing_done = request.kind == "G" and order.fills and order.status == "2"
         if not order.live and not replacing_done:
@@ -298,40 +297,24 @@ class Broker:
 
     def free_cash(self, account: Account) -> int:
         """What may still be spent: everything under way counted, open purchases taken off."""
-        reserved = sum(
-            self._with_commission(order, order.leaves * order.reserve_price)
-            for order in self.orders
-            if order.live and order.side == "buy" and order.account == account.number
-        )
-        return account.expected_cash() - reserved
+        self.open = [order for order in self.open if order.live]
+        return funds.free_cash(self.profile, self.open, account, self.now.date())
 
     def free_quantity(self, account: Account, isin: str) -> int:
-        selling = sum(
-            order.leaves
-            for order in self.orders
-            if order.live and order.side == "sell" and (order.account, order.instrument.isin) == (account.number, isin)
-        )
-        return account.quantity(isin) - selling
+        return funds.free_quantity(self.open, account, isin)
 
     def session_of(self, request: Request) -> str:
         return request.session or checks.session_at(self.exchange.day, self.now.strftime("%H:%M"))
 
-    def _reserve_price(self, order: Order, listing: Listing) -> int:
-        """A market order reserves at the upper limit, an off-hours order at the closing price."""
-        if order.session in FIXED_PRICE:
-            return listing.base if order.session == "pre_close" else listing.last
-        return listing.upper if order.price is None else order.price
-
-    def _with_commission(self, order: Order, amount: int) -> int:
-        day = self.now.date()
-        return amount + cost_of(self.profile, order.instrument.isin, "buy", amount, settlement_day(day)).total
+    def _with_commission(self, isin: str, amount: int) -> int:
+        return funds.with_commission(self.profile, isin, amount, self.now.date())
 
     # --- telling
 
     def _pend(self, request: Request, order: Order, status: str) -> None:
         """Pending reports carry the new id and the old quantities."""
-        self.pending[order.ref] = (status, request.cl_ord_id)
-        self._report(order, status, status, cl_ord_id=request.cl_ord_id, orig=order.cl_ord_ids[-1])
+        order.pending = status
+        self.report(order, status, status, cl_ord_id=request.cl_ord_id, orig=order.last_id)
 
     def _later(self, act: Callable[[], None]) -> None:
         if self.held is None:
@@ -339,51 +322,23 @@ class Broker:
         else:
             self.held.append(act)
 
-    def _status(self, order: Order) -> str:
-        return self.pending[order.ref][0] if order.ref in self.pending else order.status
-
     def _next_number(self) -> int:
         self.numbers += 1
         return self.numbers
 
-    def _exec_id(self, fill: Fill | None) -> str:
-        day = f"{self.now:%Y%m%d}"
-        if fill is None:
-            self.reports += 1
-            return f"{day}{self.profile.code}R{self.reports}"
-        if self.profile.exec_no == "per_order":
-            return f"{day}{fill.order_no:010d}{fill.exec_no:03d}"
-        return f"{day}{self.profile.code}E{fill.exec_no}"
-
-    def _report(
+    def report(
         self, order: Order, exec_type: str, status: str, *, cl_ord_id: str = "", orig: str = "",
         fill: Fill | None = None, extra: dict[str, str] | None = None, leaves: int | None = None,
     ) -> None:  # fmt: skip
-        exec_id = self._exec_id(fill)
-        self.emit(
-            self.writer.execution(
-                order,
-                self.now,
-                exec_id=exec_id,
-                exec_type=exec_type,
-                status=status,
-                cl_ord_id=cl_ord_id,
-                orig=orig,
-                fill=fill,
-                extra=extra,
-                leaves=leaves,
-            )
+        self.teller.report(
+            order, exec_type, status, self.now, cl_ord_id=cl_ord_id, orig=orig, fill=fill, extra=extra, leaves=leaves
         )
 
-    def _reject_unknown(self, request: Request, reason: str, text: str) -> None:
-        self._send_reject(request, {"OrderID": "NONE", "OrdStatus": REJECTED}, reason, text)
 
-    def _send_reject(self, request: Request, body: dict[str, str], reason: str, text: str) -> None:
-        answer = {
-            **body, "ClOrdID": request.cl_ord_id, "OrigClOrdID": request.orig, "Account": request.account,
-            "CxlRejResponseTo": "2" if request.kind == "G" else "1", "CxlRejReason": reason, "Text": text,
-        }  # fmt: skip
-        self.emit(self.writer.cancel_reject(answer, self.now))
+def entry_of(order: Order) -> Entry:
+    """The order as the exchange takes it, with what remains of it."""
+    price = None if order.session in FIXED_PRICE else order.price
+    return Entry(order.ref, order.instrument.isin, order.session, order.side, price, order.leaves, order.tif)
 
 
 def _is_fill_of(event: Event, order: Order) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.sandbox import faults
+from service.sandbox import acts, wishes
 from service.sandbox.books import books
-from service.sandbox.broker import Broker, OrderedRejection
+from service.sandbox.broker import OrderedRejection
 from service.sandbox.door import Door, answer, refused
 from service.sandbox.drive import Drive, moment
 from service.sandbox.errors import Refused
@@ -91,52 +91,49 @@ async def _reports(control: Control, _request: Request, _body: Json) -> object:
     return {day: [{"seq": one.seq, "message": one.message} for one in stored] for day, stored in control.world.hub.stored.items()}
 
 
+async def _lost(control: Control, _request: Request, _body: Json) -> object:
+    hub = control.world.hub
+    return {"lost": hub.lost, "held": [{"until": until.isoformat(), "message": message} for until, message in hub.held]}
+
+
 async def _faults(control: Control, _request: Request, _body: Json) -> object:
     state = control.world.faults
     armed = [
         {"fault": one.kind, "match": one.match, "count": one.count, "parameters": _plain(one.parameters)} for one in state.armed
     ]
+    rates = {
+        name: {"rate": str(Decimal(rate.chance) / 10_000), "match": rate.match, **_plain(rate.parameters)}
+        for name, rate in state.rates.items()
+    }
     return {
         "catalogue": state.catalogue(), "armed": armed, "fired": state.fired,
-        "schedule": {"seed": state.seed, "rates": state.rates},
+        "schedule": {"seed": state.seed, "rates": rates},
     }  # fmt: skip
 
 
 async def _arm(control: Control, request: Request, body: Json) -> object:
     state = control.world.faults
     if "schedule" in body:
-        rates = {name: str(rate) for name, rate in body["schedule"].get("rates", {}).items()}
-        for name, rate in rates.items():
-            _known(name)
-            if not 0 <= Decimal(rate) <= 1:
-                raise Refused(400, 400, "a rate is between 0 and 1")
-        state.schedule(int(body["schedule"].get("seed", 0)), rates)
+        state.schedule(int(body["schedule"].get("seed", 0)), wishes.rates(body["schedule"].get("rates", {})))
     else:
-        _known(body.get("fault"))
-        match = {str(name): str(value) for name, value in (body.get("match") or {}).items()}
-        unknown = match.keys() - {"path", "cl_ord_id", "broker", "account"}
-        if unknown:
-            raise Refused(400, 400, f"match: unknown {sorted(unknown)}")
-        own = {name: value for name, value in body.items() if name not in ("fault", "match", "count")}
-        for name in ("seconds", "n", "code", "http_status"):
-            if name in own:
-                Decimal(str(own[name]))
-        state.arm(str(body["fault"]), match, int(body.get("count", 1)), own)
+        name, match, parameters = wishes.fault(body)
+        state.arm(name, match, int(body.get("count", 1)), parameters)
     return await _faults(control, request, body)
 
 
 async def _disarm(control: Control, request: Request, body: Json) -> object:
-    control.world.faults.disarm()
+    kind = request.query_params.get("fault")
+    control.world.faults.disarm(wishes.known(kind) if kind else None)
     return await _faults(control, request, body)
 
 
 async def _quote(control: Control, _request: Request, body: Json) -> object:
     world = control.world
-    isin, session = _listed(world, body), str(body.get("session", "regular"))
+    isin, session = wishes.listed(world, body), str(body.get("session", "regular"))
     if (isin, session) not in world.exchange.books:
         raise Refused(400, 400, f"no {session} book of {isin} now")
     sides = {
-        side: (_whole(body[name]), _whole(body.get(f"{name}_quantity", 0)))
+        side: (wishes.whole(body[name]), wishes.whole(body.get(f"{name}_quantity", 0)))
         for side, name in (("buy", "bid"), ("sell", "ask"))
         if body.get(name) is not None
     }
@@ -148,23 +145,23 @@ async def _quote(control: Control, _request: Request, body: Json) -> object:
 
 async def _trade_through(control: Control, _request: Request, body: Json) -> object:
     world = control.world
-    isin, session = _listed(world, body), str(body.get("session", "regular"))
+    isin, session = wishes.listed(world, body), str(body.get("session", "regular"))
     if (isin, session) not in world.exchange.books:
         raise Refused(400, 400, f"no {session} book of {isin} now")
-    events = world.exchange.trade_through(isin, session, _whole(body["price"]), _whole(body["quantity"]))
+    events = world.exchange.trade_through(isin, session, wishes.whole(body["price"]), wishes.whole(body["quantity"]))
     world.dispatch(events)
     return {"traded": sum(event.quantity for event in events)}
 
 
 async def _halt(control: Control, _request: Request, body: Json) -> object:
-    isin = _listed(control.world, body)
+    isin = wishes.listed(control.world, body)
     control.world.exchange.listings[isin].halted = bool(body.get("halted", True))
     return {"isin": isin, "halted": control.world.exchange.listings[isin].halted}
 
 
 async def _broker_reject(control: Control, _request: Request, body: Json) -> object:
     isin, account = body.get("isin"), body.get("account")
-    for broker in _brokers(control.world, body):
+    for broker in wishes.brokers(control.world, body):
         if account is None or account in broker.accounts:
             broker.rejections.append(
                 OrderedRejection(account, isin, int(body.get("count", 1)), str(body.get("reason", "증권사 거부")))
@@ -174,7 +171,7 @@ async def _broker_reject(control: Control, _request: Request, body: Json) -> obj
 
 async def _hold(control: Control, _request: Request, body: Json) -> object:
     """Hold or release the second half of amends and cancels, so that fills can fall into the pending state."""
-    for broker in _brokers(control.world, body):
+    for broker in wishes.brokers(control.world, body):
         if body.get("held", True):
             broker.held = broker.held if broker.held is not None else []
         else:
@@ -186,7 +183,7 @@ async def _limits(control: Control, _request: Request, body: Json) -> object:
     for service, limit in body.items():
         if service not in control.door.limits:
             raise Refused(400, 400, f"unknown service {service}")
-        control.door.limits[service] = _whole(limit)
+        control.door.limits[service] = wishes.whole(limit)
     return control.door.limits
 
 
@@ -198,12 +195,20 @@ async def _clients(_control: Control, _request: Request, _body: Json) -> object:
     return [{"name": one.name, "ci": one.ci, "member": one.member, "linked": one.linked} for one in CLIENTS]
 
 
+def _unasked(verb: acts.Verb) -> Act:
+    async def act(control: Control, _request: Request, body: Json) -> object:
+        return verb(control.world, body)
+
+    return act
+
+
 _ACTS: dict[tuple[str, str], Act] = {
     ("GET", "clock"): _clock, ("POST", "clock"): _set_clock, ("GET", "idle"): _idle, ("GET", "books"): _books,
     ("GET", "sends"): _sends, ("GET", "reports"): _reports, ("GET", "faults"): _faults, ("POST", "faults"): _arm,
     ("DELETE", "faults"): _disarm, ("POST", "quote"): _quote, ("POST", "trade-through"): _trade_through,
     ("POST", "halt"): _halt, ("POST", "broker-reject"): _broker_reject, ("POST", "hold"): _hold,
     ("POST", "limits"): _limits, ("GET", "profiles"): _profiles, ("GET", "clients"): _clients,
+    ("GET", "lost"): _lost, **{("POST", name): _unasked(verb) for name, verb in acts.VERBS.items()},
 }  # fmt: skip
 
 
@@ -218,33 +223,6 @@ async def _body(request: Request) -> Json:
     if not isinstance(document, dict):
         raise Refused(400, 400, "a JSON object expected")
     return document
-
-
-def _brokers(world: World, body: Json) -> list[Broker]:
-    wanted = body.get("broker")
-    return [one for one in world.brokers.values() if wanted in (None, one.profile.name, one.profile.code)]
-
-
-def _listed(world: World, body: Json) -> str:
-    isin = str(body.get("isin"))
-    if isin not in world.exchange.listings:
-        raise Refused(400, 400, f"unknown isin {isin}")
-    return isin
-
-
-def _known(name: object) -> None:
-    if name not in faults.KINDS:
-        raise Refused(400, 400, f"unknown fault; known: {sorted(faults.KINDS)}")
-
-
-def _whole(value: object) -> int:
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation as error:
-        raise Refused(400, 400, "a whole number expected") from error
-    if not number.is_finite() or number < 0 or number > 10**12 or number != int(number):
-        raise Refused(400, 400, "a whole number expected")
-    return int(number)
 
 
 def _plain(parameters: Json) -> Json:

@@ -1,6 +1,5 @@
 """The platform's front door: identity, daily budgets, faults, error bodies. Every wire endpoint goes through it."""
 
-import asyncio
 import base64
 import binascii
 import hmac
@@ -10,12 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from service.sandbox import encode, errors, requests
 from service.sandbox.errors import Refused
-from service.sandbox.faults import Call, Cut
+from service.sandbox.faults import Call, Cut, Occasion
+from service.sandbox.transport import cut
 from service.sandbox.world import World
 
 LIMITS = {"order": 20_000, "inquiry": 50_000, "linkage": 50_000, "market": 50_000}
@@ -55,20 +55,31 @@ class Door:
             self.open += 1
             try:
                 return await self._serve(request, service, name, handle)
-            except Cut:
-                return await cut(request)
+            except Cut as fault:
+                await cut(request.scope, reset=fault.reset)
+            except ClientDisconnect:
+                pass  # half a request: nobody waits for an answer, and it never counts
             finally:
                 self.open -= 1
+            return Response()
 
         return serve
 
     async def _serve(self, request: Request, service: str, name: str, handle: Handler) -> Response:
         ask, broken = await _read(request, name)
+        faults, occasion = self.world.faults, Occasion(ask.call, request.scope)
+        await faults.strike("reading", occasion)
         if service == "order":
             self.world.received[ask.call.cl_ord_id] += 1
-        early = await self.world.faults.strike("before", ask.call)
+        early = await faults.strike("before", occasion)
         if early is not None:
             return early
+        response = self._answer(request, ask, broken, service, handle)
+        response.headers.update(self._budget_headers(service))
+        late = await faults.strike("after", Occasion(ask.call, request.scope, response))
+        return response if late is None else late
+
+    def _answer(self, request: Request, ask: Ask, broken: bool, service: str, handle: Handler) -> Response:
         try:
             self._spend(service)
             self._identify(request, service)
@@ -76,13 +87,9 @@ class Door:
             response = handle(ask)
             if service == "order" and response.status_code == 200:
                 self.world.accepted[ask.call.cl_ord_id] += 1
+            return response
         except Refused as refusal:
-            response = refused(refusal)
-        late = await self.world.faults.strike("after", ask.call)
-        if late is not None:
-            return late
-        response.headers.update(self._budget_headers(service))
-        return response
+            return refused(refusal)
 
     def _spend(self, service: str) -> None:
         key = (service, self._budget_day())
@@ -119,16 +126,6 @@ def refused(refusal: Refused) -> Response:
     style = "message" if newer else "old"
     document = errors.body(style, code=refusal.code, message=refusal.message, category=refusal.category)
     return answer(document, status=refusal.status)
-
-
-async def cut(request: Request) -> Response:
-    """Abort the connection under the answer. Without a transport (in-process) the caller sees the connection break."""
-    transport = getattr(request.state, "transport", None)
-    if transport is None:
-        raise ConnectionAbortedError("the sandbox cut the connection")
-    transport.abort()
-    await asyncio.sleep(0)  # let the server notice, so that the empty answer below goes nowhere
-    return Response()
 
 
 async def _read(request: Request, name: str) -> tuple[Ask, bool]:

@@ -151,6 +151,17 @@ class Exchange:
         self.cancel(ref)
         return self.submit(replace(entry, price=price, quantity=leaves), now)
 
+    def restore(self, entry: Entry, now: datetime) -> list[Event]:
+        """Put a quantity back to work that is no longer executed: a new arrival."""
+        if entry.ref in self._entries and any(one.ref == entry.ref for one in self._book(entry).side(entry.side)):
+            self.cancel(entry.ref)
+        return self.submit(entry, now)
+
+    def open(self, isin: str, session: str, now: datetime) -> bool:
+        """Does the session still take orders of this instrument?"""
+        window = self.day.window(session) if self.day else None
+        return window is not None and window.open_at(now) and (isin, session) in self.books
+
     def quote(self, isin: str, session: str, sides: dict[str, tuple[int, int]], *, pinned: bool) -> list[Event]:
         """Control: the background stands exactly here, (price, quantity) by side, until unpinned or the day's end."""
         book = replace(matching.clear_background(self.books[isin, session]), pinned=pinned)

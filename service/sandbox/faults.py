@@ -1,36 +1,50 @@
-"""Faults, on request or by seeded schedule. Adding one is a function of a few lines under its stage's decorator.
+"""Faults, on request or by seeded schedule: what is armed, what is drawn, what has fired.
 
-Stages: `before` (the request has been read, nothing has happened), `after` (all has happened, nothing was answered),
-`report` (a report is about to go to the subscribers), `rows` (an inquiry is about to be answered).
+The faults themselves stand in `faults_http`, `faults_inquiry`, `faults_report` and `faults_market`; adding one is a function
+of a few lines under its stage's decorator. Stages: `reading` (the request is not counted as received), `before` (it has been
+read, nothing has happened), `after` (all has happened, nothing was answered), `rows` (an inquiry is about to be answered),
+`emit` (a report is about to get its sequence number), `report` (it is about to go to the subscribers), `market` (a beat of
+the market, every ten seconds of a session).
 """
 
-import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
+from starlette.types import Scope
 
-from service.sandbox import encode, errors
 from service.sandbox.background import Dice
+from service.sandbox.errors import Refused
 
 if TYPE_CHECKING:
     from service.sandbox.hub import Hub, Stored
+    from service.sandbox.reports import Message
+    from service.sandbox.world import World
 
 
 class Cut(Exception):
-    """Close the connection without a byte of answer."""
+    """End the connection without a byte of answer; `reset`: with a RST, as if the request had not been read to its end."""
+
+    def __init__(self, *, reset: bool = False) -> None:
+        super().__init__()
+        self.reset = reset
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a fault may aim at."""
+    """What a fault may aim at. `exec_type` is a report's in FIX 4.4 whatever the broker's dialect, 9 for a refused change."""
 
     path: str = ""
     cl_ord_id: str = ""
     broker: str = ""
     account: str = ""
+    isin: str = ""
+    exec_type: str = ""
+
+
+MATCH = ("path", "cl_ord_id", "broker", "account", "isin", "exec_type")
 
 
 @dataclass(slots=True)
@@ -43,20 +57,56 @@ class Armed:
     parameters: dict[str, Any]
 
     def hits(self, call: Call) -> bool:
-        return self.count != 0 and all(_matches(name, getattr(call, name, ""), want) for name, want in self.match.items())
+        return self.count != 0 and all(_matches(name, getattr(call, name), want) for name, want in self.match.items())
+
+    def seconds(self, default: float) -> float:
+        return min(36_000.0, max(0.0, float(self.parameters.get("seconds", default))))
+
+    def number(self, name: str, default: int) -> int:
+        return int(self.parameters.get(name, default))
+
+    def text(self, name: str, default: str) -> str:
+        return str(self.parameters.get(name, default))
 
 
-Act = Callable[["Faults", Armed], Awaitable[Response | None]]
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A fault drawn by chance: at each call it may aim at, with `chance` in 1/10,000."""
+
+    chance: int
+    match: dict[str, str]
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Where an answering fault strikes: the connection's ASGI scope, and from `after` on the answer that would go out."""
+
+    call: Call
+    scope: Scope = field(default_factory=dict)
+    answer: Response | None = None
+
+
+Act = Callable[["Faults", Armed, Occasion], Awaitable[Response | None]]
+Withhold = Callable[["Hub", Armed, "Message"], "Message | None"]
 Deliver = Callable[["Faults", Armed, "Hub", "Stored"], None]
+Happen = Callable[["World", Armed, Dice], None]
+Change = Callable[[Armed, Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
+    """One fault: its stage, what it does in a line, and the function of that stage."""
+
     name: str
     stage: str
     about: str
     act: Act | None = None
+    withhold: Withhold | None = None
     deliver: Deliver | None = None
+    happen: Happen | None = None
+    rows: Change | None = None
+    document: Change | None = None
 
 
 KINDS: dict[str, Kind] = {}
@@ -78,6 +128,22 @@ def on_report(name: str, about: str) -> Callable[[Deliver], Deliver]:
     return register
 
 
+def on_emit(name: str, about: str) -> Callable[[Withhold], Withhold]:
+    def register(withhold: Withhold) -> Withhold:
+        KINDS[name] = Kind(name, "emit", about, withhold=withhold)
+        return withhold
+
+    return register
+
+
+def on_market(name: str, about: str) -> Callable[[Happen], Happen]:
+    def register(happen: Happen) -> Happen:
+        KINDS[name] = Kind(name, "market", about, happen=happen)
+        return happen
+
+    return register
+
+
 @dataclass(slots=True)
 class Faults:
     """What is armed, what is scheduled, and what has fired."""
@@ -85,7 +151,7 @@ class Faults:
     armed: list[Armed] = field(default_factory=list)
     fired: list[dict[str, str]] = field(default_factory=list)
     seed: int = 0
-    rates: dict[str, str] = field(default_factory=dict)
+    rates: dict[str, Rate] = field(default_factory=dict)
     drawn: int = 0
     delayed: int = 0
     held: list["Stored"] = field(default_factory=list)
@@ -96,150 +162,91 @@ class Faults:
         self.armed.append(armed)
         return armed
 
-    def schedule(self, seed: int, rates: Mapping[str, str]) -> None:
+    def schedule(self, seed: int, rates: Mapping[str, Rate]) -> None:
         """Each chance is drawn from the seed: the same calls in the same order meet the same faults."""
         self.seed, self.rates, self.drawn = seed, dict(rates), 0
 
-    def disarm(self) -> None:
-        self.armed.clear()
-        self.rates.clear()
+    def disarm(self, kind: str | None = None) -> None:
+        """One fault, or all."""
+        self.armed = [one for one in self.armed if kind not in (None, one.kind)]
+        self.rates = {name: rate for name, rate in self.rates.items() if kind not in (None, name)}
 
-    def take(self, stage: str, call: Call) -> list[Armed]:
+    def take(self, stage: str, call: Call, *, at_most: int | None = None) -> list[Armed]:
         """The faults that strike now; each is used up by one."""
+        if not self.armed and not self.rates:
+            return []
         struck = [one for one in self.armed if KINDS[one.kind].stage == stage and one.hits(call)]
-        struck += [Armed(name, {}, 1, {}) for name in self.rates if self._falls(name, stage)]
+        drawn = [Armed(name, rate.match, 1, rate.parameters) for name, rate in self.rates.items() if KINDS[name].stage == stage]
+        struck += [one for one in drawn if one.hits(call) and self._falls(one.kind)]
+        struck = struck[:at_most]
         for one in struck:
             one.count -= 1
             self.fired.append({"fault": one.kind, "path": call.path, "cl_ord_id": call.cl_ord_id})
         self.armed = [one for one in self.armed if one.count != 0]
         return struck
 
-    async def strike(self, stage: str, call: Call) -> Response | None:
+    async def strike(self, stage: str, occasion: Occasion) -> Response | None:
         """Let them act; the first that answers decides the answer."""
-        for armed in self.take(stage, call):
+        for armed in self.take(stage, occasion.call):
             act = KINDS[armed.kind].act
-            answer = await act(self, armed) if act else None
+            answer = await act(self, armed, occasion) if act else None
             if answer is not None:
                 return answer
         return None
 
+    def withhold(self, hub: "Hub", message: "Message") -> "Message | None":
+        """The report as it will be told, or nothing if it is lost or late."""
+        told: Message | None = message
+        for armed in self.take("emit", call_of(message)):
+            act = KINDS[armed.kind].withhold
+            told = act(hub, armed, told) if act and told is not None else told
+        return told
+
     def deliver(self, hub: "Hub", stored: "Stored") -> None:
-        body = stored.message["Body"]
-        call = Call("order/stream", str(body.get("ClOrdID", "")), "", str(body.get("Account", "")))
         if self.held:  # a reordering is under way
-            return _hold(self, hub, stored)
-        for armed in self.take("report", call):
+            self.held.append(stored)
+            if len(self.held) >= self.hold_until:
+                self.release(hub)
+            return None
+        for armed in self.take("report", call_of(stored.message), at_most=1):
             deliver = KINDS[armed.kind].deliver
             if deliver:
                 return deliver(self, armed, hub, stored)
         return hub.push(stored)
 
-    def lag(self, call: Call) -> timedelta:
-        """How much business time the inquiry is behind."""
-        return timedelta(seconds=max((_seconds(one, 60) for one in self.take("rows", call)), default=0))
+    def release(self, hub: "Hub") -> None:
+        """What a reordering holds, newest first."""
+        held, self.held = self.held, []
+        for stored in reversed(held):
+            hub.push(stored)
+
+    def happen(self, world: "World") -> None:
+        """A beat of the market: what nobody asked for may happen."""
+        for armed in self.take("market", Call()):
+            act = KINDS[armed.kind].happen
+            with contextlib.suppress(Refused):  # nobody to whom it could happen
+                if act:
+                    act(world, armed, Dice(self.seed, armed.kind, len(self.fired)))
 
     def catalogue(self) -> list[dict[str, str]]:
         return [{"fault": kind.name, "stage": kind.stage, "about": kind.about} for kind in KINDS.values()]
 
-    def _falls(self, name: str, stage: str) -> bool:
-        if KINDS[name].stage != stage:
-            return False
+    def _falls(self, name: str) -> bool:
         self.drawn += 1
-        return Dice(self.seed, name, self.drawn).below(0, 10_000) < _ten_thousandths(self.rates[name])
+        return Dice(self.seed, name, self.drawn).below(0, 10_000) < self.rates[name].chance
 
 
-@on_answer("answer_lost_before", "before", "the connection is cut, the request was never looked at")
-async def _lost_before(_faults: Faults, _armed: Armed) -> Response | None:
-    raise Cut
-
-
-@on_answer("answer_lost_after", "after", "the connection is cut after the request took effect")
-async def _lost_after(_faults: Faults, _armed: Armed) -> Response | None:
-    raise Cut
-
-
-@on_answer("answer_delayed", "after", "the answer comes `seconds` of real time later (default 1)")
-async def _delayed(faults: Faults, armed: Armed) -> Response | None:
-    faults.delayed += 1
-    try:
-        await asyncio.sleep(_seconds(armed, 1))
-    finally:
-        faults.delayed -= 1
-    return None
-
-
-@on_answer("request_delayed", "before", "the request waits `seconds` of real time before it is looked at (default 1)")
-async def _request_delayed(faults: Faults, armed: Armed) -> Response | None:
-    return await _delayed(faults, armed)
-
-
-@on_answer("error", "before", "`code`, `http_status`, `style` old | message | error | inside; nothing takes effect")
-async def _error(_faults: Faults, armed: Armed) -> Response | None:
-    return error_answer(armed)
-
-
-@on_answer("error_after", "after", "as `error`, but the request took effect")
-async def _error_after(_faults: Faults, armed: Armed) -> Response | None:
-    return error_answer(armed)
-
-
-@on_answer("inquiry_lag", "rows", "rows and executions younger than `seconds` of business time are missing")
-async def _inquiry_lag(_faults: Faults, _armed: Armed) -> Response | None:
-    return None
-
-
-@on_report("stream_drop", "the report is stored and every stream connection is cut")
-def _drop(_faults: Faults, _armed: Armed, hub: "Hub", _stored: "Stored") -> None:
-    hub.drop_all()
-
-
-@on_report("stream_duplicate", "the report arrives twice, same seq, no PossDupFlag")
-def _duplicate(_faults: Faults, _armed: Armed, hub: "Hub", stored: "Stored") -> None:
-    hub.push(stored)
-    hub.push(stored)
-
-
-@on_report("stream_reorder", "the next `n` reports (default 2) arrive backwards; fewer, after a moment of real time")
-def _reorder(faults: Faults, armed: Armed, hub: "Hub", stored: "Stored") -> None:
-    faults.held.append(stored)
-    faults.hold_until = int(armed.parameters.get("n", 2))
-    # A second report may never come: what is held must not be held for ever.
-    asyncio.get_running_loop().call_later(0.3, release, faults, hub)
-
-
-def _hold(faults: Faults, hub: "Hub", stored: "Stored") -> None:
-    faults.held.append(stored)
-    if len(faults.held) >= faults.hold_until:
-        release(faults, hub)
-
-
-def release(faults: Faults, hub: "Hub") -> None:
-    held, faults.held = faults.held, []
-    for stored in reversed(held):
-        hub.push(stored)
-
-
-def error_answer(armed: Armed) -> Response:
-    """An answer with any documented code in any documented shape."""
-    code = int(armed.parameters.get("code", 3999))
-    status, message = errors.CODES.get(code, (500, "알 수 없는 오류"))
-    status = int(armed.parameters.get("http_status", status))
-    message = str(armed.parameters.get("message", message))
-    style = str(armed.parameters.get("style", "old"))
-    if style == "inside":
-        document: dict[str, object] = {"commonHeader": {}, "resp": {"respCode": str(code), "respMsg": message}}
-        return Response(encode.dumps(document, "plain"), 200, media_type="application/json")
-    document = errors.body(style, code=code, message=message, category=errors.category(code))
-    return Response(encode.dumps(document, "plain"), status, media_type="application/json")
+def call_of(message: "Message") -> Call:
+    """A report as something to aim at."""
+    body = message["Body"]
+    kind = str(body.get("ExecType", message["Header"]["MsgType"]))
+    if kind in ("1", "2"):  # FIX 4.2
+        kind = {"0": "F", "1": "H", "2": "G"}[str(body.get("ExecTransType", "0"))]
+    return Call(
+        "order/stream", str(body.get("ClOrdID", "")), str(message["Header"].get("SenderCompID", "")),
+        str(body.get("Account", "")), str(body.get("SecurityID", "")), kind,
+    )  # fmt: skip
 
 
 def _matches(name: str, value: str, want: str) -> bool:
     return want in value if name == "path" else value == want
-
-
-def _seconds(armed: Armed, default: int) -> float:
-    return min(600.0, max(0.0, float(armed.parameters.get("seconds", default))))
-
-
-def _ten_thousandths(rate: str) -> int:
-    return int(float(rate) * 10_000)

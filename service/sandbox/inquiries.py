@@ -1,7 +1,7 @@
 """POST /v1/{broker}/b2baccount/{api}/search: envelope, checks and windows of the five inquiries."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from itertools import count
 
@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from service.sandbox.account import Account
 from service.sandbox.broker import Broker
-from service.sandbox.calendar import is_trading_day
+from service.sandbox.calendar import is_trading_day, previous_trading_day
 from service.sandbox.door import Ask, answer
 from service.sandbox.errors import Refused
+from service.sandbox.faults_inquiry import Distortion
 from service.sandbox.instruments import BY_ISIN
 from service.sandbox.orders import Order
 from service.sandbox.paging import Row, page
@@ -42,6 +43,7 @@ class Desk:
     world: World
     broker: Broker
     scribe: Scribe
+    distortion: Distortion = field(default_factory=Distortion)
 
     @property
     def today(self) -> date:
@@ -88,18 +90,16 @@ class Desk:
 def _orders(desk: Desk, query: Query) -> list[Row]:
     account, side, isin = desk.account(query), desk.side_asked(query), desk.isin_asked(query)
     day = desk.day_asked(query, "qrOrderDate") or desk.today
+    if desk.distortion.has("inquiry_yesterday"):
+        day = previous_trading_day(day)
     number = _text(query, "qrOrderNo").lstrip("0")
     if not desk.shares_asked(query):
         return []
 
     def wanted(order: Order) -> bool:
-        return (
-            (order.account, order.business_date) == (account.number, day)
-            and side in (None, order.side)
-            and isin in ("", order.instrument.isin)
-        )
+        return side in (None, order.side) and isin in ("", order.instrument.isin)
 
-    rows = desk.scribe.order_lines(order for order in desk.broker.orders if wanted(order))
+    rows = desk.scribe.order_lines(filter(wanted, desk.broker.book.get((account.number, day), [])))
     for row in rows:
         row["accName"] = row["accName"] or account.name
     return [row for row in rows if not number or str(row["orderNo"]).lstrip("0") == number]
@@ -173,8 +173,9 @@ def handler(world: World) -> Callable[[Ask], Response]:
             "reqIdPlatform": f"INQ{world.now:%Y%m%d}{next(ids):010d}", "reqIdConsumer": consumer,
             "certDn": None, "ci": "",
         }  # fmt: skip
-        scribe = Scribe(broker.profile, world.now - world.faults.lag(ask.call))
-        return _answer(Desk(world, broker, scribe), inquiry, query, header)
+        distortion = Distortion(tuple(world.faults.take("rows", ask.call)))
+        scribe = Scribe(broker.profile, world.now - distortion.lag())
+        return _answer(Desk(world, broker, scribe, distortion), inquiry, query, header)
 
     return handle
 
@@ -183,7 +184,9 @@ def _answer(desk: Desk, inquiry: Inquiry, query: Query, header: Row) -> Response
     profile = desk.broker.profile
     try:
         _check_window(desk.world.now, inquiry)
-        shown, result = page(profile, inquiry.rows(desk, query), query)
+        shown, result = page(profile, desk.distortion.rows(inquiry.rows(desk, query)), query, jump=_jump(desk.distortion))
+        if desk.distortion.has("inquiry_rows_missing"):
+            shown = shown[: len(shown) // 2]
     except Refused as refusal:
         if not profile.list_errors_inside_200 or refusal.status != 500:
             raise
@@ -191,7 +194,14 @@ def _answer(desk: Desk, inquiry: Inquiry, query: Query, header: Row) -> Response
         return answer(inside, numbers=profile.numbers)
     block = {"queryParameter": query, "queryResult": result, inquiry.block: {inquiry.item: shown}}
     document = {"commonHeader": header, "resp": {"respCode": "200", "respMsg": "OK"}, inquiry.answer: block}
-    return answer(document, numbers=profile.numbers)
+    return answer(desk.distortion.document(document), numbers=profile.numbers)
+
+
+def _jump(distortion: Distortion) -> int:
+    """How many pages the next key leads on: one, unless a fault says otherwise."""
+    if distortion.has("inquiry_page_repeated"):
+        return 0
+    return 2 if distortion.has("inquiry_page_missing") else 1
 
 
 def _check_window(now: datetime, inquiry: Inquiry) -> None:

@@ -22,6 +22,7 @@ class Fill:
     time: datetime
     exec_no: int
     order_no: int
+    exec_id: str = ""
 
 
 @dataclass(slots=True)
@@ -63,11 +64,30 @@ class Order:
     reserve_price: int = 0
     text: str = ""
     ended_by: str = ""
+    placed_by: str = "service"
+    name: str = ""
+    pending: str = ""
+    busted: list[Fill] = field(default_factory=list)
 
     @property
     def ref(self) -> str:
-        """The exchange's name for the order: the first client id, which no other order can have."""
-        return self.cl_ord_ids[0]
+        """The exchange's name for the order: the first client id, which no other order can have, or one of its own."""
+        return self.name or self.cl_ord_ids[0]
+
+    @property
+    def trade(self) -> tuple[date, str, str]:
+        """What settlement gathers by: day, ISIN, side."""
+        return self.business_date, self.instrument.isin, self.side
+
+    @property
+    def last_id(self) -> str:
+        """The last client id taken into the chain; empty for an order its owner placed without one."""
+        return self.cl_ord_ids[-1] if self.cl_ord_ids else ""
+
+    @property
+    def shown_status(self) -> str:
+        """A pending change outranks what the order is otherwise."""
+        return self.pending or self.status
 
     @property
     def executed(self) -> int:

@@ -11,14 +11,14 @@ Row = dict[str, object]
 _KEY = re.compile(r"^K([0-9]{1,9})$")
 
 
-def page(profile: Profile, rows: Sequence[Row], query: dict[str, object]) -> tuple[list[Row], Row]:
-    """The rows of the page asked for, and its `queryResult`."""
+def page(profile: Profile, rows: Sequence[Row], query: dict[str, object], *, jump: int = 1) -> tuple[list[Row], Row]:
+    """The rows of the page asked for, and its `queryResult`; the next key leads `jump` pages on."""
     start = _start(profile, query.get("page"))
     if start and start >= len(rows):
         raise Refused(500, 6003, "페이지 키 없음", profile.name)
     size = _size(profile, query.get("count"))
     shown = list(rows[start : start + size])
-    following = start + size
+    following = start + size * jump
     result: Row = {
         "totalCnt": 0 if profile.counts_are_zero else len(rows),
         "count": 0 if profile.counts_are_zero else len(shown),

@@ -18,6 +18,7 @@ class Profile:
     list_errors_inside_200: bool
     exec_no: str
     number_width: int
+    numbers_restart: bool
     amend_keeps_number: bool
     pending_reports: bool
     new_report_before_fill: bool
@@ -49,7 +50,7 @@ CYBER = Profile(
     code="00991", name="cyber",
     first_page=None, page_size=20, last_page="null", absent="null", numbers="java",
     counts_are_zero=False, list_errors_inside_200=False,
-    exec_no="per_order", number_width=10, amend_keeps_number=False,
+    exec_no="per_order", number_width=10, numbers_restart=True, amend_keeps_number=False,
     pending_reports=True, new_report_before_fill=True,
     order_time_digits=16, exec_time_digits=17,
     cash_block="cashBalInfo", loan_field="totLoanAmt", acc_info_is_list=False,
@@ -68,7 +69,7 @@ DIAMOND = Profile(
     code="00992", name="diamond",
     first_page="null", page_size=7, last_page="missing", absent="empty", numbers="plain",
     counts_are_zero=False, list_errors_inside_200=False,
-    exec_no="zero", number_width=0, amend_keeps_number=True,
+    exec_no="zero", number_width=0, numbers_restart=False, amend_keeps_number=True,
     pending_reports=False, new_report_before_fill=True,
     order_time_digits=14, exec_time_digits=14,
     cash_block="cachBalInfo", loan_field="totlLoanAmt", acc_info_is_list=False,
@@ -87,7 +88,7 @@ STAR = Profile(
     code="00993", name="star",
     first_page=None, page_size=50, last_page="string", absent="string", numbers="point",
     counts_are_zero=True, list_errors_inside_200=True,
-    exec_no="missing", number_width=6, amend_keeps_number=False,
+    exec_no="missing", number_width=6, numbers_restart=True, amend_keeps_number=False,
     pending_reports=False, new_report_before_fill=False,
     order_time_digits=12, exec_time_digits=8,
     cash_block="cashBalInfo", loan_field="totLoanAmt", acc_info_is_list=True,
@@ -115,6 +116,7 @@ MEANING = {
     "list_errors_inside_200": "inquiry errors come as HTTP 200 with resp.respCode",
     "exec_no": "execNo in the inquiry: restarting per order | always 0 | no field",
     "number_width": "orderNo in the inquiry has leading zeros to this width; OrderID in a report has none",
+    "numbers_restart": "order and execution numbers begin again at 1 every day, so that they repeat, or go on",
     "amend_keeps_number": "an amend or a cancel keeps the order's number (one row), or has a row and number of its own",
     "pending_reports": "sends Pending New, Pending Cancel, Pending Replace",
     "new_report_before_fill": "sends New before the fills of an order that trades at once",

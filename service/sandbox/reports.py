@@ -12,6 +12,7 @@ Message = dict[str, dict[str, object]]
 
 _NUMBERS = ("OrderQty", "Price", "LastQty", "LastPx", "LeavesQty", "CumQty", "AvgPx")
 _NAMES_42 = {"LastQty": "LastShares", "SecurityIDSource": "IDSource"}
+_TRANSACTIONS_42 = {"F": "0", "H": "1", "G": "2"}
 
 
 def utc(moment: datetime) -> str:
@@ -39,9 +40,10 @@ class Writer:
         orig: str = "", fill: Fill | None = None, extra: Mapping[str, str] | None = None, leaves: int | None = None,
     ) -> Message:  # fmt: skip
         """An ExecutionReport (8) with the order's present quantities."""
+        name = cl_ord_id or order.last_id
         body = {
             "OrderID": str(order.order_no),
-            "ClOrdID": cl_ord_id or order.cl_ord_ids[-1],
+            **({"ClOrdID": name} if name else {}),
             **({"OrigClOrdID": orig} if orig else {}),
             "ExecID": exec_id,
             "ExecType": exec_type,
@@ -84,8 +86,8 @@ def _number(name: str, value: str) -> object:
 
 
 def _as_42(body: dict[str, str]) -> dict[str, object]:
-    """FIX 4.2: a trade says 1 or 2 where 4.4 says F, and every report carries ExecTransType."""
+    """FIX 4.2: a trade, its cancellation (H) and correction (G) all say 1 or 2; ExecTransType alone tells them apart."""
     renamed: dict[str, object] = {_NAMES_42.get(name, name): value for name, value in body.items()}
-    if body["ExecType"] == "F":
+    if body["ExecType"] in _TRANSACTIONS_42:
         renamed["ExecType"] = "2" if body["LeavesQty"] == "0" else "1"
-    return {**renamed, "ExecTransType": "0"}
+    return {**renamed, "ExecTransType": _TRANSACTIONS_42.get(body["ExecType"], "0")}

@@ -7,20 +7,18 @@ import asyncio
 import contextlib
 import hmac
 from dataclasses import dataclass, field
-from itertools import count
 
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from service.sandbox import stomp
-from service.sandbox.hub import Hub, Stored, Subscriber
+from service.sandbox import poison, stomp
+from service.sandbox.hub import Hub, Parcel, Subscriber
 from service.sandbox.stomp import BadFrame, Frame
 from service.sandbox.world import Identity
 
 SUBPROTOCOL = "v12.stomp"
 DESTINATION, RESEND = "/user/queue/reports", "/app/resend"
 BEAT_MS = 10_000
-_sessions = count(1)
 
 
 class Leave(Exception):
@@ -34,7 +32,7 @@ class Session:
     socket: WebSocket
     hub: Hub
     identity: Identity
-    number: int = field(default_factory=lambda: next(_sessions))
+    number: int = 0
     connected: bool = False
     subscription: str = ""
     automatic: bool = False
@@ -85,11 +83,11 @@ class Session:
                 self.beating.clear()
                 await self.beating.wait()
                 continue
-            stored, again = await self.subscriber.next()
-            await self._deliver(self.subscriber, stored, again)
+            await self._deliver(self.subscriber, await self.subscriber.next())
 
-    async def _deliver(self, subscriber: Subscriber, stored: Stored, again: bool) -> None:
+    async def _deliver(self, subscriber: Subscriber, parcel: Parcel) -> None:
         self.messages += 1
+        stored = parcel.stored
         name = f"{self.number}-{self.messages}"
         headers = {
             "subscription": self.subscription, "message-id": f"m{name}", "destination": DESTINATION,
@@ -98,17 +96,32 @@ class Session:
         if not self.automatic:
             headers["ack"] = f"a{name}"
             subscriber.unacked[headers["ack"]] = stored
-        await self._send(Frame("MESSAGE", headers, stored.body(again=again)))
+        frame = Frame("MESSAGE", headers, stored.body(again=parcel.again))
+        if not parcel.spoilt:
+            return await self._send(frame)
+        spoilt = poison.spoil(parcel.spoilt, frame)
+        if not spoilt.ackable:
+            subscriber.unacked.pop(headers.get("ack", ""), None)
+        return await self.socket.send(spoilt.message)
 
     async def _beat(self) -> None:
         await self.beating.wait()
         while self.beat_out_ms:
             await asyncio.sleep(self.beat_out_ms / 1000)
+            if self._muted:
+                continue
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await self.socket.send_text("\n")
         await asyncio.Event().wait()
 
+    @property
+    def _muted(self) -> bool:
+        """Half-open: what comes is read and comes to nothing."""
+        return self.subscriber is not None and self.subscriber.muted
+
     async def _handle(self, frame: Frame) -> None:
+        if self._muted:
+            return None
         if not self.connected:
             return await self._connect(frame)
         match frame.command:
@@ -210,4 +223,5 @@ async def serve(socket: WebSocket, hub: Hub, identity: Identity) -> None:
     if SUBPROTOCOL not in socket.scope.get("subprotocols", []):
         return await socket.close(1002)
     await socket.accept(SUBPROTOCOL)
-    return await Session(socket, hub, identity).run()
+    hub.sessions += 1
+    return await Session(socket, hub, identity, hub.sessions).run()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
-from service.sandbox import people
+from service.sandbox import faults_http, faults_inquiry, faults_market, faults_report, people, unasked
 from service.sandbox.background import SLOT_SECONDS
 from service.sandbox.broker import DUPLICATE, UNKNOWN, Broker
 from service.sandbox.calendar import KST
@@ -23,6 +23,10 @@ from service.sandbox.orders import Order
 from service.sandbox.profiles import PROFILES
 from service.sandbox.reports import Message, Writer
 from service.sandbox.requests import Request
+from service.sandbox.telling import Teller
+
+CATALOGUE = (faults_http, faults_inquiry, faults_market, faults_report)
+"""Loaded with the world, so that each of their faults is known by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class World:
         self.seen: dict[str, tuple[Broker, Order | None]] = {}
         self.received: Counter[str] = Counter()
         self.accepted: Counter[str] = Counter()
+        self.client_orders = 0
         self._begin()
 
     # --- requests
@@ -94,13 +99,30 @@ class World:
 
     def _find(self, request: Request, broker: Broker) -> Order | None:
         """By the chain's last accepted id, else by the broker's own number of today."""
-        for order in reversed(broker.orders):
-            if order.account != request.account or order.business_date != self.now.date():
-                continue
-            number = request.order_id.lstrip("0")
-            if order.cl_ord_ids[-1] == request.orig or (number and number == str(order.order_no)):
+        number = request.order_id.lstrip("0")
+        for order in reversed(broker.book.get((request.account, self.now.date()), [])):
+            if (order.last_id and order.last_id == request.orig) or (number and number == str(order.order_no)):
                 return order
         return None
+
+    def place_for_client(self, broker: Broker, wish: unasked.Wish) -> Order:
+        """The client's own order; its exchange name is ours unless his terminal gave a ClOrdID."""
+        if wish.cl_ord_id in self.seen:
+            raise Refused(400, 400, "the ClOrdID is taken")
+        self.client_orders += 1
+        return unasked.place(broker, wish, name="" if wish.cl_ord_id else f"client-{self.client_orders}")
+
+    def known_order(self, word: str, broker: str | None = None) -> tuple[Broker, Order]:
+        """By any client id of its chain, or by an order number of `broker` (the newest that ever had it)."""
+        taken = self.seen.get(word)
+        if taken is not None and taken[1] is not None:
+            return taken[0], taken[1]
+        for one in self.brokers.values():
+            if broker in (one.profile.name, one.profile.code):
+                for order in reversed(one.orders):
+                    if word.lstrip("0") in {str(row.order_no) for row in order.rows}:
+                        return one, order
+        raise Refused(400, 400, "order: a ClOrdID, or with `broker` one of its order numbers")
 
     def dispatch(self, events: Iterable[Event]) -> None:
         """Tell each order's broker what the exchange did to it."""
@@ -122,6 +144,8 @@ class World:
             self.dispatch(self.exchange.at_boundary(due))
             if self._trading(due) and due.second % SLOT_SECONDS == 0:
                 self.dispatch(self.exchange.beat(due))
+                self.faults.happen(self)
+            self.hub.tell_due(due)
             yield due
         self._set(until)
 
@@ -137,6 +161,8 @@ class World:
     def _next_due(self) -> datetime:
         midnight = datetime.combine(self.now.date() + timedelta(days=1), time(0), KST)
         candidates = [midnight, *(one for one in self.exchange.boundaries() if one > self.now)]
+        if self.hub.held:
+            candidates.append(max(self.now, self.hub.held[0][0]))
         day = self.exchange.day
         if day is not None and self.now < day.after_market.close:
             base = max(self.now, day.regular.entry)
@@ -168,8 +194,8 @@ class World:
     def _broker(self, name: str) -> Broker:
         profile = next(one for one in PROFILES if one.name == name)
         accounts = {one.number: one for one in people.accounts_of(name, self.now.date(), self.seed)}
-        writer = Writer(profile, self.identity.sender_comp_id)
-        return Broker(profile, accounts, self.exchange, writer, self._emit, self.dispatch, self._register, self.now)
+        teller = Teller(Writer(profile, self.identity.sender_comp_id), self._emit)
+        return Broker(profile, accounts, self.exchange, teller, self.dispatch, self._register, self.now)
 
     def _emit(self, message: Message) -> None:
         self.hub.emit(message, self.now)

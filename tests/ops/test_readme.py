@@ -112,7 +112,9 @@ def test_named_tests_exist() -> None:
 def test_every_control_and_fault_of_the_sandbox_is_explained() -> None:
     said = set(re.findall(r"`(GET|POST|DELETE) /_sandbox/([\w-]+)`", TEXT["sandbox.md"]))
     assert said == set(_ACTS)
-    assert set(re.findall(r"(?m)^\| `(\w+)` \| (?:before|after|rows|report) \|", TEXT["sandbox.md"])) == set(KINDS)
+    assert set(re.findall(r"(?m)^\| `(\w+)` \| (?:reading|before|after|rows|emit|report|market) \|", TEXT["sandbox.md"])) == set(
+        KINDS
+    )
 
 
 def test_every_field_of_a_profile_is_explained() -> None:
