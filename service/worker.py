@@ -178,7 +178,16 @@ class Worker:
         wiring = self.wiring
         inbox = Inbox(wiring.transaction, wiring.vault, wiring.clock, wiring.koscom.com_id, wiring.notifier.poke)
         stream = KoscomStream(wiring.koscom, wiring.clock, lambda bits: uuid7().int & (1 << bits) - 1, self.connect)
-        await stream.run(store=inbox.store, position=inbox.position, on_state=inbox.on_state)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hurry(stream))
+            await stream.run(store=inbox.store, position=inbox.position, on_state=inbox.on_state)
+
+    async def _hurry(self, stream: KoscomStream) -> None:
+        """Whoever looks into a request in doubt has the resend asked for before it inquires."""
+        async with self.wiring.listener.subscribe("resend") as wake:
+            while True:
+                if await wake.wait(self.rhythm.lease_s):
+                    stream.ask_soon()
 
     async def _number(self, held: leases.Held) -> None:
         """Events get their numbers as soon as their changes are committed, and whoever follows is woken."""

@@ -67,13 +67,14 @@ def _present(found: Sequence[tuple[int, OrderRow]]) -> str | None:
 
 def _by_terms(orders: Sequence[Order], strangers: Sequence[tuple[int, OrderRow]]) -> list[tuple[Order, tuple[int, OrderRow]]]:
     lost = [one for one in orders if one.requests and one.requests[0].state in NOT_KNOWN]
-    pairs = [(order, found) for order in lost for found in strangers if _fits(order, found[1])]
+    pairs = [(order, found) for order in lost for found in strangers if could_be(order, found[1])]
     orders_of = [order.id for order, _ in pairs]
     rows_of = [found[0] for _, found in pairs]
     return [(order, found) for order, found in pairs if orders_of.count(order.id) == 1 and rows_of.count(found[0]) == 1]
 
 
-def _fits(order: Order, row: OrderRow) -> bool:
+def could_be(order: Order, row: OrderRow) -> bool:
+    """Whether the row has the terms of the order: account and day are those asked for."""
     sent = order.requests[0].sent_at
     in_time = row.order_time is None or sent is None or row.order_time >= sent - CLOCKS_DIFFER
     same_price = order.price is None or row.price is None or row.price == order.price

@@ -20,6 +20,7 @@ from service.executions import store
 from service.executions.apply import Applier
 from service.executions.fills import Dated, cost_of, net, new_fills
 from service.executions.matching import Trade, inquired
+from service.executions.resolve import after_asking, before_asking, note_outcomes, worth_asking
 from service.executions.settle import unfit
 from service.executions.sighting import Sighted, sightings
 from service.gateway import CallClass, Complete, ExecutionReport, OrderRow, RequestKind
@@ -27,14 +28,13 @@ from service.infra.failpoints import fp
 from service.orders import known
 from service.orders import store as orders
 from service.orders.advance import Cause, advance
+from service.orders.doubt import GIVE_ACKNOWLEDGEMENT, GIVE_REPORTS
 from service.orders.model import Order, RequestState
 from service.settlement.store import load_figures
 
 log = structlog.get_logger()
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
-GIVE_REPORTS = timedelta(seconds=5)  # business time a report may take before anybody asks
-GIVE_ACKNOWLEDGEMENT = timedelta(seconds=30)  # a request the platform took and nobody has reported on since
 ASK_ABOUT_REFUSAL = timedelta(seconds=60)  # so long after a refused cancellation the order is looked at
 
 Place = tuple[UUID, date]  # account and business date
@@ -57,13 +57,15 @@ class Sweeper:
                     await sweep_account(self.applier, place, call_class)
                 except Exception:  # one account's trouble must not hide the others
                     log.exception("sweep.failed", account_id=str(place[0]), day=str(place[1]))
+        await note_outcomes(self.applier)
         return asked
 
     async def _places(self) -> dict[Place, CallClass]:
         now = self.applier.clock.now()
         async with self.applier.transaction() as connection:
-            ended = await orders.open_orders(connection, ended_before=now)
-            unsure = await orders.doubtful_orders(connection, unheard_since=now - GIVE_ACKNOWLEDGEMENT)
+            ended = await worth_asking(connection, await orders.open_orders(connection, ended_before=now), now)
+            unheard = await orders.doubtful_orders(connection, unheard_since=now - GIVE_ACKNOWLEDGEMENT)
+            unsure = await worth_asking(connection, unheard, now)
         found = {(one.account_id, one.business_date): CallClass.ROUTINE for one in ended}
         found |= {(one.account_id, one.business_date): CallClass.RESOLVE for one in unsure if _unsure(one, now)}
         self._pause = {place: when for place, when in self._pause.items() if place in found}
@@ -100,9 +102,11 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
         account = await find_account(connection, account_id)
     if account is None:
         return False
+    await before_asking(applier, account_id, day)
     answer = await applier.gateway.orders(account.broker, account.number, day, call_class)
     if not isinstance(answer, Complete):
         log.warning("sweep.incomplete", account_id=str(account_id), reason=answer.reason, detail=answer.detail)
+        await after_asking(applier, account_id, day, answer, None)
         return False
     fp("inquiry.answered")
     evidence = await _keep(applier, account, answer)
@@ -114,6 +118,7 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
             if not unfit(error):
                 raise
             log.exception("sweep.impossible", order_id=str(found.order.id), evidence=str(evidence))
+    await after_asking(applier, account_id, day, answer, evidence)
     applier.poke("orders.changed")
     return True
 

@@ -35,6 +35,7 @@ idempotency_key = Table(
     Column("response", LargeBinary, nullable=False),
     Column("content_type", Text, nullable=False, server_default=text("'application/json'")),
     Column("created_at", MOMENT, nullable=False, server_default=func.now()),  # real time: keys are kept 48 hours
+    Column("held_until", MOMENT, comment="real time until which the first call still waits"),
     CheckConstraint("octet_length(body_hash) = 32", name="body_hash_is_sha256"),
     Index("ix_idempotency_key_created_at", "created_at"),
 )

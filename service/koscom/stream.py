@@ -74,6 +74,11 @@ class KoscomStream:
         self._sleep = sleep
         self._spoiled: Counter[tuple[date, int]] = Counter()
         self._last_day: date | None = None  # of the newest message: after midnight its day may still lack some
+        self._hurried = asyncio.Event()
+
+    def ask_soon(self) -> None:
+        """Somebody misses a report: ask for whatever is missing within a second, not when it is time again."""
+        self._hurried.set()
 
     async def run(self, *, store: StoreRaw, position: Position, on_state: OnState) -> None:
         """Read until cancelled. Never raises but for cancellation."""
@@ -84,7 +89,7 @@ class KoscomStream:
 
     async def _connection(self, store: StoreRaw, position: Position, on_state: OnState) -> bool:
         """One connection from its opening to its end; whether it was ever live."""
-        reader = _Reader(self._config, self._clock, store, position, on_state, self._last_day, self._spoiled)
+        reader = _Reader(self._config, self._clock, store, position, on_state, self._last_day, self._spoiled, self._hurried)
         try:
             async with self._connect() as socket:
                 await reader.read(socket)
@@ -109,6 +114,7 @@ class _Reader:
     on_state: OnState
     last_day: date | None
     spoiled: Counter[tuple[date, int]]
+    hurried: asyncio.Event
     live: bool = False
     holes: Holes = field(default_factory=Holes)
     receipts: set[str] = field(default_factory=set)
@@ -196,7 +202,8 @@ class _Reader:
         await self._send(socket, Frame("SEND", headers, json.dumps(body).encode()))
 
     async def _ask_now_and_then(self, socket: Socket) -> None:
-        if self._time() >= self.ask_at:
+        if self._time() >= self.ask_at or self.hurried.is_set():
+            self.hurried.clear()
             await self._ask_for_missing(socket)
 
     # --- handling

@@ -210,7 +210,7 @@ def _twin(_wish: Wish, facts: Facts) -> list[Violation]:
             "twin-in-doubt",
             "quantity",
             "An order of the same account, instrument, side and quantity has an unknown outcome. It may be live. Wait until it "
-            "is resolved.",
+            "is resolved, or have two people allow one twin.",
         )
     ]
 

@@ -17,7 +17,7 @@ from service.infra.idempotency import Answer, Intent
 from service.orders import store
 from service.orders.desk import Desk, budget_exhausted
 from service.orders.model import Order
-from service.orders.resource import order_document
+from service.orders.shown import shown
 
 Effect = Callable[[AsyncConnection, Order], Awaitable[Order]]
 
@@ -84,4 +84,4 @@ async def _answer(
             principal=principal, request_id=request_id, at=desk.clock.now(),
         )  # fmt: skip
         return desk.render(refused)
-    return Answer(201, orjson.dumps(order_document(after)))
+    return Answer(201, orjson.dumps((await shown(connection, [after]))[0]))

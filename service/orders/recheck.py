@@ -1,6 +1,6 @@
 """What is checked again in the transaction that claims the send (P16): the time, halts and locked brokers, whether the
-stream is seen, the licence, the mandate and the manager's place in it, the contract, the instrument. A cancellation always
-passes, for as long as its session lives."""
+stream is seen, the licence, the mandate and the manager's place in it, the contract, the instrument, and twins in doubt. A
+cancellation always passes, for as long as its session lives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from service.controls.model import Subject
 from service.core.clock import kst_date
 from service.gateway import RequestKind
 from service.orders import store
+from service.orders.doubt_store import twin_bars
 from service.orders.model import Order, Request
 
 
@@ -48,6 +49,8 @@ async def verdict(connection: AsyncConnection, recheck: Recheck, order: Order, r
     reason = _own(recheck, order, request, now) or gate.refusal(subject(order))
     if reason is None:
         reason = (await store.standing(connection, order)).refusal(kst_date(now))
+    if reason is None and request.kind is RequestKind.NEW and await twin_bars(connection, order, request):
+        reason = "twin-in-doubt"
     if reason is not None:
         return Verdict(reason)
     return WAIT if gate.blind else GO

@@ -1,20 +1,15 @@
 """An order as callers see it (`docs/api`): decimal strings, RFC 3339 instants, nothing binary."""
 
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 
-from service.core.clock import KST
 from service.core.money import average_price, plain
-from service.orders.model import Order, Request, RequestState
-
-MISSING_EVIDENCE = (
-    "an execution report for this request, or a complete order inquiry that shows it; its absence proves nothing before the "
-    "session has ended"
-)
+from service.orders.doubt import Decision, Step, document, instant
+from service.orders.model import Order, Request
 
 
-def order_document(order: Order) -> dict[str, Any]:
-    """The order resource."""
+def order_document(order: Order, steps: Sequence[Step] = (), decisions: Sequence[Decision] = ()) -> dict[str, Any]:
+    """The order resource; `steps` and `decisions` are what was tried and decided about its requests in doubt."""
     return {
         "id": str(order.id),
         "business_date": order.business_date.isoformat(),
@@ -37,7 +32,7 @@ def order_document(order: Order) -> dict[str, Any]:
         "broker": order.broker,
         "broker_order_number": order.broker_order_number,
         "requests": [request_document(one) for one in order.requests],
-        "in_doubt": _doubt(order.in_doubt()),
+        "in_doubt": document(order, steps, decisions),
         "manager_id": None if order.manager_id is None else str(order.manager_id),
         "created_at": instant(order.created_at),
         "updated_at": instant(order.updated_at),
@@ -57,21 +52,3 @@ def request_document(request: Request) -> dict[str, Any]:
         "answered_at": instant(request.answered_at),
         "reason": request.reason,
     }
-
-
-def _doubt(request: Request | None) -> dict[str, Any] | None:
-    if request is None or request.state is not RequestState.UNKNOWN:
-        return None
-    return {
-        "request_id": str(request.id),
-        "since": instant(request.answered_at or request.sent_at or request.queued_at),
-        "reason": request.reason or "no answer that tells",
-        "missing_evidence": MISSING_EVIDENCE,
-        # The first may have reached the exchange: another one could be a second order.
-        "safe_to_resubmit": False,
-    }
-
-
-def instant(moment: datetime | None) -> str | None:
-    """An instant with its offset, in KST as the market reads it."""
-    return None if moment is None else moment.astimezone(KST).isoformat(timespec="milliseconds")

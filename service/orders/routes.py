@@ -21,7 +21,8 @@ from service.orders.check import check
 from service.orders.desk import Desk
 from service.orders.intents import books_of, order_not_found
 from service.orders.model import Status
-from service.orders.resource import order_document
+from service.orders.resolutions import decide, propose
+from service.orders.shown import shown
 from service.orders.submit import ROUTE, submit
 from service.orders.waiting import seconds_wanted, settled
 
@@ -29,12 +30,15 @@ router = APIRouter(prefix="/v1", tags=["orders"])
 
 Manager = Annotated[Principal, require(Role.MANAGER)]
 Canceller = Annotated[Principal, require(Role.MANAGER, Role.OPERATIONS)]
+Proposer = Annotated[Principal, require(Role.MANAGER, Role.OPERATIONS)]
+Second = Annotated[Principal, require(Role.APPROVER, Role.OPERATIONS)]
 Reader = Annotated[Principal, require(Role.MANAGER, Role.APPROVER, Role.OPERATIONS, Role.COMPLIANCE)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", description="a new random key for every new intent")]
 Prefer = Annotated[str | None, Header(description="`wait=N`: hold the answer until the broker has spoken, at most 10 s")]
 Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
 
+CONFIRM = "confirm"
 CALLING = (
     "budget-exhausted",
     "authentication-required",
@@ -63,6 +67,9 @@ AMENDING = (
     "quantity-unchanged", "quantity-not-above-executed", "price-off-tick", "price-above-limit", "price-below-limit",
     "price-not-positive", "quantity-not-positive", "quantity-too-large", "session-closed", "licence-required",
     "insufficient-cash", "insufficient-holding", "instrument-not-current",
+)  # fmt: skip
+RESOLVING = (
+    "order-not-found", "not-in-doubt", "day-not-over", "final-inquiry-missing", "evidence-shows-order",
 )  # fmt: skip
 
 
@@ -159,8 +166,9 @@ async def list_orders(
     before = paging.after_uuid(cursor)
     async with desk_of(request).transaction(books=books_of(principal)) as connection:
         rows = await store.page(connection, wanted, limit=limit + 1, before=before)
-    page = paging.cut(rows, limit, lambda one: str(one.id))
-    return answers.page([order_document(one) for one in page.items], page.next_cursor)
+        page = paging.cut(rows, limit, lambda one: str(one.id))
+        documents = await shown(connection, page.items)
+    return answers.page(documents, page.next_cursor)
 
 
 @router.get(
@@ -173,9 +181,10 @@ async def get_order(order_id: UUID, request: Request, principal: Reader) -> Resp
     """The order with its requests, and what is in doubt."""
     async with desk_of(request).transaction(books=books_of(principal)) as connection:
         order = await store.load(connection, order_id)
-    if order is None:
-        raise order_not_found()
-    return answers.document(order_document(order))
+        if order is None:
+            raise order_not_found()
+        (document,) = await shown(connection, [order])
+    return answers.document(document)
 
 
 @router.post(
@@ -217,6 +226,47 @@ async def cancel_order(
     intent = _intent(principal, "cancellations", order_id, key, content)
     answer = await cancel(desk_of(request), order_id, principal=principal, intent=intent, request_id=request_id.get() or "")
     return given(await _waited(request, answer, prefer, principal, intent))
+
+
+@router.post(
+    "/orders/{order_id}/resolutions",
+    status_code=201,
+    summary="Propose how a request in doubt is resolved",
+    responses=created("The order; the proposal stands in `in_doubt.resolutions`")
+    | problem_responses(*CALLING, *KEYED, *RESOLVING, "resolution-pending"),
+)
+async def propose_resolution(
+    order_id: UUID, body: schemas.ResolutionIn, request: Request, principal: Proposer, key: Key = None
+) -> Response:
+    """One person's half: `not_sent` closes the request on absence after the day's last session and a final complete inquiry;
+    `twin_allowed` lets one twin of an unknown order pass, on the same day. Nothing happens before a second person confirms."""
+    intent = _intent(principal, "resolutions", order_id, key, body.model_dump(mode="json"))
+    answer = await propose(
+        desk_of(request), order_id, doubtful=body.request_id, conclusion=body.conclusion, reason=body.reason,
+        principal=principal, intent=intent, request_id=request_id.get() or "",
+    )  # fmt: skip
+    return given(answer)
+
+
+@router.post(
+    "/orders/{order_id}/resolutions/{resolution_id}/decisions",
+    status_code=201,
+    summary="Confirm or decline a proposed resolution",
+    responses=created("The order as it is after the decision")
+    | problem_responses(*CALLING, *KEYED, *RESOLVING, "resolution-not-found", "resolution-decided", "second-person-required"),
+)
+async def decide_resolution(
+    order_id: UUID, resolution_id: UUID, body: schemas.ResolutionDecisionIn, request: Request, principal: Second, key: Key = None
+) -> Response:
+    """The second person's half: never the proposer, never who made the request. A confirmed `not_sent` ends the order as
+    rejected and frees what was held back; should evidence still turn up, the order is revived and an alarm is raised."""
+    whole = body.model_dump(mode="json") | {"resolution_id": str(resolution_id)}
+    intent = _intent(principal, "resolutions/{id}/decisions", order_id, key, whole)
+    answer = await decide(
+        desk_of(request), order_id, resolution_id, confirm=body.decision == CONFIRM, reason=body.reason,
+        principal=principal, intent=intent, request_id=request_id.get() or "",
+    )  # fmt: skip
+    return given(answer)
 
 
 def _intent(principal: Principal, what: str, order_id: UUID, key: str | None, body: dict[str, Any]) -> Intent:

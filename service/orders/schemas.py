@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
@@ -93,6 +93,26 @@ class CancellationIn(Strict):
     """Nothing: a cancellation is of everything that remains."""
 
 
+Reason = Annotated[str, Field(min_length=3, max_length=2000, pattern=TEXT_PATTERN, description="why, for the ledger")]
+
+
+class ResolutionIn(Strict):
+    """How a request in doubt shall be resolved."""
+
+    request_id: UUID = Field(description="the request in doubt: `in_doubt.request_id`")
+    conclusion: Literal["not_sent", "twin_allowed"] = Field(
+        description="not_sent: it never reached the broker; twin_allowed: one more order like it may go out today"
+    )
+    reason: Reason
+
+
+class ResolutionDecisionIn(Strict):
+    """What a second person says to it."""
+
+    decision: Literal["confirm", "decline"] = Field(description="confirm or decline")
+    reason: Reason
+
+
 def quantity_violations(quantity: int) -> list[Violation]:
     if quantity <= 0:
         return [Violation("quantity-not-positive", "quantity", "A quantity is one share or more.", "1", str(quantity))]
@@ -117,12 +137,50 @@ class RequestOut(BaseModel):
     reason: str | None = Field(description="why it was refused, or what is not known")
 
 
+class TriedOut(BaseModel):
+    """One thing tried, as often as it had the same result."""
+
+    what: Literal["push", "resend", "inquiry", "outcome"] = Field(
+        description="push: a report was waited for; resend: asked for; inquiry: an order inquiry; outcome: what settled it"
+    )
+    first_at: datetime = Field(description="business time of the first; of a push, since when it was waited for")
+    at: datetime = Field(description="business time of the newest")
+    times: int = Field(description="how often")
+    complete: bool = Field(description="an inquiry of which every page is proven")
+    final: bool = Field(description="complete, and asked after the day's last session: absence counts")
+    detail: str = Field(description="what came of it")
+    evidence: UUID | None = Field(description="the raw message behind it")
+    sha256: str | None = Field(description="digest over the digests of the inquiry's pages")
+
+
+class ResolutionOut(BaseModel):
+    """What one person proposed, and what another made of it."""
+
+    id: UUID = Field(description="id of the resolution")
+    conclusion: Literal["not_sent", "twin_allowed"] = Field(description="what is proposed")
+    reason: str = Field(description="why")
+    evidence: UUID | None = Field(description="the final complete inquiry it rests on")
+    proposed_by: UUID = Field(description="the first person")
+    proposed_at: datetime = Field(description="business time")
+    decision: Literal["confirmed", "declined"] | None = Field(description="null while it waits for a second person")
+    decided_by: UUID | None = Field(description="the second person")
+    decided_at: datetime | None = Field(description="business time")
+    decided_reason: str | None = Field(description="why")
+    used_by: UUID | None = Field(description="the one order a permission let pass")
+    overturned_at: datetime | None = Field(description="business time at which evidence of it turned up after all")
+
+
 class DoubtOut(BaseModel):
-    request_id: UUID = Field(description="the request whose outcome is unknown")
+    request_id: UUID = Field(description="the request whose outcome is not established")
     since: datetime = Field(description="business time")
-    reason: str = Field(description="what happened to the answer")
-    missing_evidence: str = Field(description="what would settle it")
-    safe_to_resubmit: bool = Field(description="whether another order could not become a second one")
+    reason: str = Field(description="what happened to the answer, or to the acknowledgement")
+    missing_evidence: str = Field(description="what would settle it, after what was tried")
+    what_now: str = Field(description="what a person can do now")
+    safe_to_resubmit: bool = Field(description="whether another order could not become a second one: only when proven")
+    owner: Literal["worker", "person"] = Field(description="who has to go on: the worker looks, or people decide")
+    next_check_at: datetime | None = Field(description="business time at which the worker looks again")
+    tried: list[TriedOut] = Field(description="what was tried, in order")
+    resolutions: list[ResolutionOut] = Field(description="what people proposed and decided")
 
 
 class OrderOut(BaseModel):
@@ -149,7 +207,9 @@ class OrderOut(BaseModel):
     broker: str = Field(description="company code")
     broker_order_number: str | None = Field(description="the broker's present number (주문번호)")
     requests: list[RequestOut] = Field(description="what was asked of the broker, in order")
-    in_doubt: DoubtOut | None = Field(description="the earliest request whose outcome is not established")
+    in_doubt: DoubtOut | None = Field(
+        description="the earliest request whose outcome is not established, or that two people closed on absence"
+    )
     manager_id: UUID | None = Field(description="who gave it; null for orders that are not ours")
     created_at: datetime = Field(description="business time")
     updated_at: datetime = Field(description="business time")

@@ -45,6 +45,8 @@ async def submit(desk: Desk, asked: Asked, *, principal: Principal, intent: Inte
             continue
         except asyncpg.UniqueViolationError:
             continue  # a twin with the same key, or the same client_order_id: the next read shows it
+        except asyncpg.ExclusionViolationError:
+            continue  # a twin became unknown meanwhile, or somebody else used the permission: the next read shows it
         except asyncpg.LockNotAvailableError:
             raise idempotency.still_running() from None
         if answer.status == 201 and not answer.replayed:

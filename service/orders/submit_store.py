@@ -20,7 +20,7 @@ from service.infra.tables import cl_ord_id_seq
 from service.mandates.facts import mandate_part
 from service.mandates.parts import claim_turnover
 from service.market.facts import instrument_part
-from service.orders.tables import order_request, orders
+from service.orders.tables import doubt_decision, order_request, orders
 
 ORDER_COLUMNS = (
     "id", "business_date", "account_id", "broker", "mandate_id", "manager_id", "isin", "short_code", "side",
@@ -58,16 +58,24 @@ def _read() -> Select[Any]:
 
 
 def _twin(isin: Any) -> Any:
-    """An order of the same account, instrument, side and quantity with an outcome nobody knows (P5)."""
+    """An order of the same account, instrument, side and quantity with an outcome nobody knows (P5), of which no unused
+    permission of two people lets a twin pass. For the words of the refusal; what refuses is the guard on the table."""
+    allowed = exists().where(
+        doubt_decision.c.request_id == order_request.c.id,
+        doubt_decision.c.conclusion == literal_column("'twin_allowed'"),
+        doubt_decision.c.decision == literal_column("'confirmed'"),
+        doubt_decision.c.used_by.is_(None),
+    )
     return exists().where(
         orders.c.account_id == bindparam("account_id", type_=Uuid),
         orders.c.business_date == bindparam("business_date"),
         orders.c.isin == isin,
         orders.c.side == bindparam("side", type_=Text),
-        orders.c.quantity == bindparam("quantity", type_=orders.c.quantity.type),
+        order_request.c.quantity == bindparam("quantity", type_=orders.c.quantity.type),
         order_request.c.order_id == orders.c.id,
         order_request.c.kind == literal_column("'new'"),
         order_request.c.state == literal_column("'unknown'"),
+        ~allowed,
     )
 
 

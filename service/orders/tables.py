@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     Table,
@@ -138,6 +139,8 @@ order_request = Table(
     # In the order in which they are sent: the next one is found at once, however many wait.
     Index("ix_order_request_queue", text(SENT_LATER), "queued_at", "cl_ord_id", postgresql_where=text("state = 'queued'")),
     Index("ix_order_request_unknown", "order_id", postgresql_where=text("state IN ('sending', 'unknown')")),
+    # What bars a twin: hardly ever a row, and asked for by every submission and every claim.
+    Index("ix_order_request_new_unknown", "order_id", postgresql_where=text("state = 'unknown' AND kind = 'new'")),
 )
 
 attempt = Table(
@@ -163,6 +166,7 @@ attempt = Table(
         postgresql_where=text("outcome IS NULL OR outcome <> 'not_sent'"),
     ),
     Index("ix_attempt_unanswered", "overdue_at", postgresql_where=text("outcome IS NULL")),
+    Index("ix_attempt_unknown", "request_id", postgresql_where=text("outcome = 'unknown'")),
 )
 
 order_report = Table(
@@ -189,4 +193,79 @@ order_sighting = Table(
     Column("document", JSONB, nullable=False, comment="the inquiry row as read"),
     CheckConstraint("ended IN ('canceled', 'expired', 'rejected')", name="ended"),
     Index("ix_order_sighting_order", "order_id"),
+)
+
+doubt_step = Table(
+    "doubt_step",
+    metadata,
+    Column("request_id", Uuid, ForeignKey("order_request.id"), primary_key=True),
+    Column("n", Integer, primary_key=True, comment="1, 2, 3 … within the request"),
+    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("began_at", MOMENT, nullable=False, comment="business time of the first of its `times`"),
+    Column("at", MOMENT, nullable=False, comment="business time of the newest of its `times`"),
+    Column("times", Integer, nullable=False, server_default="1"),
+    Column("complete", Boolean, nullable=False, server_default=text("false")),
+    Column("final", Boolean, nullable=False, server_default=text("false"), comment="asked after the day's last session"),
+    Column("detail", Text, nullable=False),
+    Column("evidence", Uuid, ForeignKey("audit.raw_message.id"), comment="first raw page, or the message that settled it"),
+    Column("digest", Text, comment="SHA-256 over the pages' own, hexadecimal"),
+    Column("next_at", MOMENT, comment="business time of the next look; none when it is settled"),
+    CheckConstraint("kind IN ('push', 'resend', 'inquiry', 'outcome')", name="kind"),
+    CheckConstraint("n > 0 AND times > 0", name="counts_from_one"),
+    CheckConstraint("NOT complete OR kind = 'inquiry'", name="only_inquiries_are_complete"),
+    CheckConstraint("NOT complete OR (evidence IS NOT NULL AND digest IS NOT NULL)", name="complete_has_evidence"),
+    CheckConstraint("NOT final OR complete", name="final_is_complete"),
+    CheckConstraint("(kind = 'outcome') = (next_at IS NULL)", name="looked_at_again_until_settled"),
+    UniqueConstraint("request_id", "evidence", "final"),
+    Index("ix_doubt_step_order", "order_id"),
+)
+
+doubt_decision = Table(
+    "doubt_decision",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
+    Column("request_id", Uuid, ForeignKey("order_request.id"), nullable=False),
+    Column("conclusion", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("maker", Uuid, ForeignKey("app_user.id"), comment="who asked for the request in doubt"),
+    Column("proposed_by", Uuid, ForeignKey("app_user.id"), nullable=False),
+    Column("proposed_at", MOMENT, nullable=False, comment="business time"),
+    Column("evidence", Uuid, comment="first page of the final complete inquiry that does not show it"),
+    Column("evidence_final", Boolean),
+    Column("decision", Text),
+    Column("decided_by", Uuid, ForeignKey("app_user.id")),
+    Column("decided_at", MOMENT, comment="business time"),
+    Column("decided_reason", Text),
+    Column("used_by", Uuid, ForeignKey("orders.id"), comment="the one order that a permission let pass"),
+    Column("overturned_at", MOMENT, comment="business time at which evidence turned up after all"),
+    CheckConstraint("conclusion IN ('not_sent', 'twin_allowed')", name="conclusion"),
+    CheckConstraint("decision IN ('confirmed', 'declined')", name="decision"),
+    CheckConstraint("(conclusion = 'not_sent') = (evidence IS NOT NULL)", name="absence_needs_evidence"),
+    CheckConstraint("(evidence IS NULL) = (evidence_final IS NULL) AND evidence_final IS NOT FALSE", name="evidence_is_final"),
+    CheckConstraint(
+        "(decision IS NULL) = (decided_by IS NULL) AND (decision IS NULL) = (decided_at IS NULL)", name="decided_by_somebody"
+    ),
+    # One person proposes, another confirms, and the maker of the request never confirms.
+    CheckConstraint(
+        "decision IS DISTINCT FROM 'confirmed' OR (decided_by <> proposed_by AND decided_by IS DISTINCT FROM maker)",
+        name="two_people",
+    ),
+    CheckConstraint(
+        "used_by IS NULL OR (conclusion = 'twin_allowed' AND decision IS NOT DISTINCT FROM 'confirmed')",
+        name="only_permissions_are_used",
+    ),
+    ForeignKeyConstraint(
+        ["request_id", "evidence", "evidence_final"],
+        ["doubt_step.request_id", "doubt_step.evidence", "doubt_step.final"],
+    ),
+    Index("ix_doubt_decision_order", "order_id"),
+    Index(
+        "uq_doubt_decision_one_open",
+        "request_id",
+        "conclusion",
+        unique=True,
+        postgresql_where=text("decision IS NULL OR (decision = 'confirmed' AND used_by IS NULL)"),
+    ),
 )

@@ -101,7 +101,11 @@ async def ids(api: Api) -> AsyncIterator[dict[str, str]]:
     }
 
 
-OF_USERS = {"user_id", "key_id", "halt_id"}  # for administrators and operations; nobody's book
+BODIES = {
+    "amendments": {"price": "69900"},
+    "resolutions": {"request_id": "00000000-0000-7000-8000-000000000001", "conclusion": "not_sent", "reason": "none there"},
+}
+OF_USERS = {"user_id", "key_id", "halt_id", "resolution_id"}  # for administrators, approvers and operations; nobody's book
 WITH_ID = sorted((method, path) for method, path in matrix() if set(re.findall(r"\{(\w+)\}", path)) - set(PLAIN))
 
 
@@ -117,7 +121,7 @@ def shape(answer: httpx.Response) -> tuple[int, dict[str, Any], list[str]]:
 @pytest.mark.parametrize(("method", "path"), WITH_ID, ids=lambda one: one)
 async def test_another_managers_id_looks_like_an_id_of_nothing(api: Api, ids: dict[str, str], method: str, path: str) -> None:
     before = await api.business()
-    body = {"price": "69900"} if path.endswith("amendments") else {}
+    body = next((one for end, one in BODIES.items() if path.endswith(end)), {})
     more: dict[str, Any] = {"json": body} if method in ("POST", "PATCH") else {}
 
     async def ask(address: str) -> httpx.Response:
@@ -170,6 +174,10 @@ OWNS: dict[str, str] = {
     "fill": "account_id",
     "trade_cost": "account_id",
     "event": "account_id",
+    "order_report": "order_id",
+    "order_sighting": "order_id",
+    "doubt_step": "order_id",
+    "doubt_decision": "order_id",
 }
 # Tables with an account or an order in them that ilim_app may read without a wall, each with its reason.
 UNWALLED = {"mandate_account": "the wall itself reads it; a link names two ids and nothing of a book"}
@@ -189,6 +197,22 @@ async def filled(api: Api, ids: dict[str, str]) -> AsyncIterator[dict[str, set[U
                 " traded_at, settles_on, source, evidence)"
                 " values ($1, $2, 1, $3, $4, $5, 'buy', 1, 70000, 70000, $6, $4, 'stream', $1)",
                 UUID(nowhere()), UUID(order), account, TODAY, ISIN, MORNING,
+            )  # fmt: skip
+            request, raw = UUID(nowhere()), UUID(nowhere())
+            await connection.execute(
+                "insert into order_report (raw_id, order_id, arrived, document) values ($1, $2, 1, '{}')", raw, UUID(order)
+            )
+            await connection.execute(
+                "insert into order_sighting (raw_id, row, order_id, seen_at, executed_quantity, document)"
+                " values ($1, 1, $2, $3, 0, '{}')", raw, UUID(order), MORNING,
+            )  # fmt: skip
+            await connection.execute(
+                "insert into doubt_step (request_id, n, order_id, kind, began_at, at, detail, next_at)"
+                " values ($1, 1, $2, 'push', $3, $3, '', $3)", request, UUID(order), MORNING,
+            )  # fmt: skip
+            await connection.execute(
+                "insert into doubt_decision (id, order_id, request_id, conclusion, reason, proposed_by, proposed_at)"
+                " values ($1, $2, $1, 'twin_allowed', '', $1, $3)", request, UUID(order), MORNING,
             )  # fmt: skip
             await connection.execute(
                 "insert into trade_cost values ($1, $2, $3, 'buy', 'trade', 70000, 10, 0)", account, TODAY, ISIN

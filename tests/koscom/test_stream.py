@@ -202,6 +202,17 @@ async def test_p18_a_gap_while_live_is_asked_for_at_once() -> None:
     assert listener.numbers() == [4, 2, 3]
 
 
+async def test_p03_whoever_misses_a_report_has_the_resend_asked_for() -> None:
+    broker = Broker(on_resend=lambda asked: [message(3, resent=True)] if len(broker.asked()) == 2 else [])
+    listener = Listener(missing=[[(3, 0)]])
+    async with reading(broker, listener) as stream:
+        await listener.until(lambda: "live" in listener.states)
+        assert len(broker.asked()) == 1
+        stream.ask_soon()
+        await listener.until(lambda: listener.numbers() == [3])
+    assert broker.asked()[1:] == [{"date": "20261124", "beginSeqNo": 3, "endSeqNo": 0}]
+
+
 async def test_p18_not_live_before_the_holes_are_filled() -> None:
     broker = Broker(on_resend=lambda asked: [message(n, resent=True) for n in (3, 4)] if asked["endSeqNo"] else [])
     listener = Listener(missing=[[(3, 4), (7, 0)]])
