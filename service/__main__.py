@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 database = typer.Typer(help="Logins, migrations and their state.", no_args_is_help=True)
 app.add_typer(database, name="database")
+orders = typer.Typer(help="How an order moves; no database is needed.", no_args_is_help=True)
+app.add_typer(orders, name="orders")
 
 MISCONFIGURED = 2  # exit status: nothing was started
 
@@ -262,6 +264,24 @@ def _password(url: "Secret") -> "Secret":
         typer.echo("each database URL must have a password: it becomes that login's", err=True)
         raise typer.Exit(MISCONFIGURED)
     return Secret(str(password))
+
+
+# --- orders ------------------------------------------------------------------------------------------------------------
+
+
+@orders.command("states")
+def order_states() -> None:
+    """Print the states of an order and of its requests, and every move between them (markdown)."""
+    typer.echo(_part("service.orders.states_page", "page")(), nl=False)
+
+
+@orders.command("replay")
+def order_replay(
+    file: Annotated[str, typer.Argument(help="scenarios as JSON; - reads standard input")],
+    fix42: Annotated[bool, typer.Option("--fix42", help="read the FIX 4.2 rendering of each report")] = False,
+) -> None:
+    """Replay order state scenarios: one JSON line a step with status, cumulative, leaves and fills. 2 if malformed."""
+    raise typer.Exit(_part("service.executions.replay_command", "run")(file, fix42=fix42))
 
 
 # --- doctor ------------------------------------------------------------------------------------------------------------

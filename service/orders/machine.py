@@ -11,9 +11,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from service.gateway import RequestKind
-from service.orders.model import OPEN_REQUEST, RANK, Request, RequestEvent, RequestState, Status, move
+from service.orders.model import OPEN_REQUEST, Request, RequestEvent, RequestState, Status, move
 from service.orders.reading import DAY_OVER, Known, Reading, read
-from service.orders.states import ENDED, MOVES, Event
+from service.orders.states import ENDED, MOVES, Event, shown_of
 
 States = dict[str, tuple[RequestState, str | None]]
 
@@ -109,7 +109,7 @@ def _conclude(facts: Facts, reading: Reading, states: States, filled: int, execu
     terminal = over or executed >= quantity
     closed = terminal and reading.reported - reading.restated <= filled
     return View(
-        status=_shown(life, pending, executed, quantity),
+        status=shown_of(life, executed > 0, executed >= quantity, pending),
         quantity=max(quantity, executed) if executed <= facts.quantity else quantity,
         price=reading.price,
         reported_quantity=reading.reported,
@@ -131,13 +131,6 @@ def _life(facts: Facts, reading: Reading, states: States) -> Status:
     after = {RequestState.REFUSED: Event.REJECTED, RequestState.ACKNOWLEDGED: Event.ACKNOWLEDGED}
     event = after.get(states[born.cl_ord_id][0])
     return reading.life if event is None else MOVES[reading.life, event]
-
-
-def _shown(life: Status, pending: set[Status], executed: int, quantity: int) -> Status:
-    holding = {life, *pending}
-    if executed:
-        holding.add(Status.FILLED if executed >= quantity else Status.PARTIALLY_FILLED)
-    return min(holding, key=RANK.__getitem__)
 
 
 def _implied(facts: Facts, reading: Reading) -> int:

@@ -1,4 +1,4 @@
-"""What an order is, and how it moves.
+"""What an order is, and how its requests move. How the order itself moves stands in `states`.
 
 Invariants kept here:
 - state follows from the *set* of reports, whatever their order or repetition (P6);
@@ -60,26 +60,35 @@ S, E = RequestState, RequestEvent
 REQUEST_MOVES: dict[tuple[RequestState, RequestEvent], RequestState] = {
     (S.QUEUED, E.CLAIMED): S.SENDING,
     (S.QUEUED, E.WITHDRAWN): S.REFUSED,
-    (S.QUEUED, E.CONFIRMED): S.ACKNOWLEDGED,  # the broker has it though we believed that nothing left: never send again
+    (S.QUEUED, E.CONFIRMED): S.ACKNOWLEDGED,
     (S.QUEUED, E.DENIED): S.REFUSED,
     (S.SENDING, E.ACCEPTED): S.SENT,
     (S.SENDING, E.REFUSED): S.REFUSED,
     (S.SENDING, E.LOST): S.UNKNOWN,
     (S.SENDING, E.NOT_SENT): S.QUEUED,
-    (S.SENDING, E.CONFIRMED): S.ACKNOWLEDGED,  # the report overtook the HTTP answer
+    (S.SENDING, E.CONFIRMED): S.ACKNOWLEDGED,
     (S.SENDING, E.DENIED): S.REFUSED,
     (S.SENT, E.CONFIRMED): S.ACKNOWLEDGED,
     (S.SENT, E.DENIED): S.REFUSED,
-    (S.UNKNOWN, E.CONFIRMED): S.ACKNOWLEDGED,  # evidence found: the lost answer is no longer needed
+    (S.UNKNOWN, E.CONFIRMED): S.ACKNOWLEDGED,
     (S.UNKNOWN, E.DENIED): S.REFUSED,
-    (S.UNKNOWN, E.ACCEPTED): S.SENT,  # a late answer still adds evidence
+    (S.UNKNOWN, E.ACCEPTED): S.SENT,
     (S.UNKNOWN, E.REFUSED): S.REFUSED,
-    (S.ACKNOWLEDGED, E.DENIED): S.REFUSED,  # the exchange rejects after the broker had acknowledged
-    (S.ACKNOWLEDGED, E.ACCEPTED): S.ACKNOWLEDGED,  # the HTTP answer comes after the report
+    (S.ACKNOWLEDGED, E.DENIED): S.REFUSED,
+    (S.ACKNOWLEDGED, E.ACCEPTED): S.ACKNOWLEDGED,
     (S.ACKNOWLEDGED, E.LOST): S.ACKNOWLEDGED,
     (S.ACKNOWLEDGED, E.CONFIRMED): S.ACKNOWLEDGED,
     (S.REFUSED, E.DENIED): S.REFUSED,
-    (S.REFUSED, E.CONFIRMED): S.ACKNOWLEDGED,  # it lives after all: evidence beats the table of codes
+    (S.REFUSED, E.CONFIRMED): S.ACKNOWLEDGED,
+}
+REQUEST_WHY: dict[tuple[RequestState, RequestEvent], str] = {
+    (S.QUEUED, E.CONFIRMED): "the broker has it though we believed that nothing left: never send again",
+    (S.SENDING, E.CONFIRMED): "the report overtook the HTTP answer",
+    (S.UNKNOWN, E.CONFIRMED): "evidence found: the lost answer is no longer needed",
+    (S.UNKNOWN, E.ACCEPTED): "a late answer still adds evidence",
+    (S.ACKNOWLEDGED, E.DENIED): "the exchange rejects after the broker had acknowledged",
+    (S.ACKNOWLEDGED, E.ACCEPTED): "the HTTP answer comes after the report",
+    (S.REFUSED, E.CONFIRMED): "it lives after all: evidence beats the table of codes",
 }
 
 

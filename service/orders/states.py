@@ -5,10 +5,11 @@ still working on. `PRECEDENCE` says which of them is shown. The fold of `machine
 else; `docs/states.md` is printed from it.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from service.gateway import ExecType
-from service.orders.model import Status
+from service.orders.model import RANK, Status
 
 
 class Event(StrEnum):
@@ -94,6 +95,15 @@ def _moves() -> dict[tuple[Status, Event], Status]:
 
 
 MOVES = _moves()
+
+
+def shown_of(life: Status, executed: bool, everything: bool, pending: Iterable[Status] = ()) -> Status:
+    """The status that is shown of all that hold at once."""
+    holding = {life, *pending}
+    if executed:
+        holding.add(Status.FILLED if everything else Status.PARTIALLY_FILLED)
+    return min(holding, key=RANK.__getitem__)
+
 
 # What an ExecType says of the order itself. Requests (6, E), rejects (8) and answers to questions (I) are read apart.
 BY_EXEC_TYPE: dict[ExecType, Event] = {

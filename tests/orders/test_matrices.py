@@ -65,7 +65,14 @@ def in_42(exec_type: str, status: str, executed: int | None, ordered: int | None
 
 def refusal(name: str | None, orig: str | None, status: str | None, answers: str | None) -> Line:
     order = "NONE" if status == "8" else None
-    return {"MsgType": "9", "ClOrdID": name, "OrigClOrdID": orig, "OrdStatus": status, "CxlRejResponseTo": answers, "OrderID": order}
+    return {
+        "MsgType": "9",
+        "ClOrdID": name,
+        "OrigClOrdID": orig,
+        "OrdStatus": status,
+        "CxlRejResponseTo": answers,
+        "OrderID": order,
+    }
 
 
 def expected(line: str) -> tuple[str, int | None, int | None] | None:
@@ -100,7 +107,10 @@ def test_p06_a_published_scenario(name: str, old: bool) -> None:
 def after_step(line: str, got: Line) -> None:
     wanted, fills = expected(line), fills_expected(line)
     if wanted is not None:
-        seen = (got["ord_status"], *[got[key] if wanted[i] is not None else None for i, key in ((1, "cumulative"), (2, "leaves"))])
+        seen = (
+            got["ord_status"],
+            *[got[key] if wanted[i] is not None else None for i, key in ((1, "cumulative"), (2, "leaves"))],
+        )
         assert seen == wanted, line
     if fills is not None:
         held = [(one["quantity"], Decimal(one["price"]) if one["price"] else None) for one in got["fills"]]
