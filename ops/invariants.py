@@ -117,13 +117,18 @@ async def violations(url: str, at_rest: datetime | None = None) -> list[Violatio
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            found = [Violation(name, *row) for name, sql in ALWAYS.items() for row in await connection.fetch(sql)]
-            for name, sql in AT_REST.items() if at_rest is not None else ():
-                given = (at_rest,) if "$1" in sql else ()
-                found += [Violation(name, *row) for row in await connection.fetch(sql, *given)]
-        return found
+            return await found_by(connection, at_rest)
     finally:
         await connection.close()
+
+
+async def found_by(connection: asyncpg.Connection, at_rest: datetime | None = None) -> list[Violation]:
+    """The same through a connection of the caller's, in whatever snapshot it has."""
+    found = [Violation(name, *row) for name, sql in ALWAYS.items() for row in await connection.fetch(sql)]
+    for name, sql in AT_REST.items() if at_rest is not None else ():
+        given = (at_rest,) if "$1" in sql else ()
+        found += [Violation(name, *row) for row in await connection.fetch(sql, *given)]
+    return found
 
 
 def main() -> int:

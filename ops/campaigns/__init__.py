@@ -11,13 +11,13 @@ A campaign is a module (or package) of `ops.campaigns` named in NAMES that has
   when it is closed half-way. With the same seed and an empty state it draws the same faults.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib import import_module
 from typing import Any, Protocol, cast
 
 from ops.campaigns.figure import Figure
 
-NAMES: tuple[str, ...] = ()
+NAMES: tuple[str, ...] = ("kills",)
 
 
 class Campaign(Protocol):
@@ -26,7 +26,7 @@ class Campaign(Protocol):
     ABOUT: str
     SHARE: float
 
-    def run(self, budget_s: float, state: dict[str, Any], seed: int) -> Iterator[list[Figure]]: ...
+    def run(self, budget_s: float, state: dict[str, Any], seed: int) -> Generator[list[Figure], None, None]: ...
 
 
 def campaign(name: str) -> Campaign:

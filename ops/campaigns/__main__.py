@@ -11,12 +11,12 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from ops.campaigns import NAMES, campaign
 from ops.campaigns.figure import Figure, table
@@ -43,7 +43,9 @@ class Progress:
 def progress(directory: Path, name: str, seed: int | None) -> Progress:
     """Where a campaign stands. Another seed than the one it began with begins it anew."""
     path = directory / f"{name}.json"
-    kept = json.loads(path.read_text()) if path.exists() else {"seed": DEFAULT_SEED if seed is None else seed}
+    kept: dict[str, Any] = {"seed": DEFAULT_SEED if seed is None else seed}
+    if path.exists():
+        kept = json.loads(path.read_text())
     if seed not in (None, kept["seed"]):
         kept = {"seed": seed}
     figures = [Figure(**one) for one in kept.get("figures", [])]
@@ -92,8 +94,7 @@ def _run_all(stands: dict[str, Progress], until: float) -> list[str]:
 
 
 def _run(name: str, stand: Progress, budget_s: float) -> None:
-    figures = cast("Iterator[list[Figure]]", campaign(name).run(budget_s, stand.state, stand.seed))
-    with closing(figures) as batches:  # type: ignore[type-var]
+    with closing(campaign(name).run(budget_s, stand.state, stand.seed)) as batches:
         for one in batches:
             stand.figures = one
             stand.save()

@@ -13,6 +13,7 @@ import structlog
 
 from service.core.clock import KST, monotonic
 from service.infra.metrics import CLOCK_STALE
+from service.infra.tls import verifying
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ class DrivenClock:
 
     def __init__(self, url: str, client: httpx.AsyncClient | None = None) -> None:
         self._url = url
-        self._client = client if client is not None else httpx.AsyncClient(trust_env=False)
+        self._client = client if client is not None else httpx.AsyncClient(trust_env=False, verify=verifying())
         self._reading: Reading | None = None
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Condition()

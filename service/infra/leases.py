@@ -22,6 +22,7 @@ from sqlalchemy.sql import cast, literal
 from service.core.clock import monotonic
 from service.infra.db import Transaction
 from service.infra.metrics import LEASE_HELD
+from service.infra.processes import identity, is_gone
 from service.infra.tables import lease as table
 
 log = structlog.get_logger()
@@ -55,16 +56,27 @@ def _ours(lease: Lease) -> ColumnElement[bool]:
 
 
 async def acquire(connection: AsyncConnection, name: str, holder: UUID, ttl_seconds: float) -> Lease | None:
-    """Take a free or lapsed lease; None while somebody else holds it."""
-    values = {"name": name, "holder": holder, "epoch": 1, "until": _from_now(ttl_seconds)}
+    """Take a free or lapsed lease, or that of a process which has died; None while somebody else holds it."""
+    await _bury(connection, name)
+    values = {"name": name, "holder": holder, "epoch": 1, "until": _from_now(ttl_seconds), "who": identity()}
     taken = insert(table).values(values)
     taken = taken.on_conflict_do_update(
         index_elements=[table.c.name],
-        set_={"holder": holder, "epoch": table.c.epoch + 1, "until": taken.excluded.until},
+        set_={"holder": holder, "epoch": table.c.epoch + 1, "until": taken.excluded.until, "who": taken.excluded.who},
         where=table.c.until <= func.clock_timestamp(),
     )
     epoch = (await connection.execute(taken.returning(table.c.epoch))).scalar_one_or_none()
     return None if epoch is None else Lease(name, holder, epoch)
+
+
+async def _bury(connection: AsyncConnection, name: str) -> None:
+    """Let go for a holder that was killed and cannot. What it still had running in the database ends before our write."""
+    holders = select(table.c.holder, table.c.epoch, table.c.who).where(
+        table.c.name == name, table.c.until > func.clock_timestamp(), table.c.who.is_not(None)
+    )
+    row = (await connection.execute(holders)).first()
+    if row is not None and is_gone(row.who):
+        await release(connection, Lease(name, row.holder, row.epoch))
 
 
 async def renew(connection: AsyncConnection, lease: Lease, ttl_seconds: float) -> bool:

@@ -47,6 +47,7 @@ lease = Table(
     Column("holder", Uuid, nullable=False),
     Column("epoch", BigInteger, nullable=False),  # rises with every change of holder, never falls
     Column("until", MOMENT, nullable=False),  # by the database's clock
+    Column("who", Text, comment="process that holds it, as infra.processes names it"),
 )
 
 job_run = Table(

@@ -23,6 +23,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from service.infra import failpoints
 from service.infra.failpoints import fp
+from service.infra.tls import verifying
 
 NOT_WRITTEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 LIMIT_HEADERS = (
@@ -73,7 +74,7 @@ class HonestTransport(AiohttpTransport):
     """AiohttpTransport whose httpx errors mean what they say, without cookies, proxies or answers kept alive."""
 
     def __init__(self, *, connections: int, fresh: bool, verify: ssl.SSLContext | bool = True) -> None:
-        context = httpx.create_ssl_context(verify=verify, trust_env=False)
+        context = verifying() if verify is True else httpx.create_ssl_context(verify=verify, trust_env=False)
         super().__init__(verify=context, trust_env=False, client=lambda: _session(connections, fresh, context))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

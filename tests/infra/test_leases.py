@@ -15,6 +15,7 @@ from service.core.ids import uuid7
 from service.infra import leases
 from service.infra.db import Books, Database, Whose
 from service.infra.leases import Lease
+from service.infra.processes import identity
 from tests.waiting import until
 
 ONE, TWO = UUID(int=1), UUID(int=2)
@@ -51,6 +52,18 @@ async def test_a_lapsed_lease_changes_hands_and_the_epoch_rises(worker_database:
     assert await is_held(worker_database, second)
     async with worker_database.transaction() as connection:
         assert not await leases.renew(connection, first, 30)
+
+
+async def test_the_lease_of_a_process_that_has_died_is_free_at_once(worker_database: Database) -> None:
+    first = await take(worker_database, ONE)
+    host, world, pid, started = identity().split("/")
+    async with worker_database.transaction() as connection:
+        await connection.execute(text("update lease set who = :who"), {"who": f"{host}/{world}/{pid}/{int(started) - 1}"})
+    second = await take(worker_database, TWO)
+    assert second == Lease("reports", TWO, 2)
+    assert first is not None
+    assert not await is_held(worker_database, first)
+    assert await take(worker_database, ONE) is None  # this one lives
 
 
 async def test_a_released_lease_is_free_at_once_and_keeps_its_epoch(worker_database: Database) -> None:
