@@ -127,6 +127,7 @@ def wire(
         render=problems.as_answer,
         poke=notifier.poke,
         orders_left=OrdersLeft(gateway).ask,
+        com_id=config.com_id,
     )
     switch = Switch(
         database.transaction, clock, Targets({one.code for one in gateway.brokers()}).known, under_way, again, notifier.poke

@@ -27,6 +27,7 @@ from service.core.ids import uuid7
 from service.executions.apply import Applier
 from service.executions.inbox import Inbox
 from service.executions.sweep import Sweeper
+from service.executions.watch import Watch
 from service.infra import feed, jobs, leases, metrics
 from service.infra.processes import identity
 from service.infra.readiness import readiness
@@ -112,7 +113,7 @@ class Worker:
             gateway=wiring.gateway,
             clock=wiring.clock,
             vault=wiring.vault,
-            recheck=Recheck(wiring.settings.licence_valid),
+            recheck=Recheck(wiring.settings.licence_valid, wiring.koscom.com_id),
             sender=identity(),
             poke=wiring.notifier.poke,
             spend=self._spend,
@@ -174,13 +175,16 @@ class Worker:
                 log.exception("worker.lease_work_failed", lease=name)
             await asyncio.sleep(self.rhythm.pause_s)
 
-    async def _read_stream(self, _held: leases.Held) -> None:
+    async def _read_stream(self, held: leases.Held) -> None:
+        """The reader pours into the inbox; its watch opens the gate for new orders and shuts it."""
         wiring = self.wiring
         inbox = Inbox(wiring.transaction, wiring.vault, wiring.clock, wiring.koscom.com_id, wiring.notifier.poke)
         stream = KoscomStream(wiring.koscom, wiring.clock, lambda bits: uuid7().int & (1 << bits) - 1, self.connect)
+        watch = Watch(self.applier, wiring.koscom.com_id, held.lease)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hurry(stream))
-            await stream.run(store=inbox.store, position=inbox.position, on_state=inbox.on_state)
+            group.create_task(watch.run())
+            await stream.run(store=inbox.store, position=inbox.position, on_state=watch.on_state)
 
     async def _hurry(self, stream: KoscomStream) -> None:
         """Whoever looks into a request in doubt has the resend asked for before it inquires."""

@@ -40,6 +40,7 @@ ISIN, CODE = "KR7900010003", "900010"
 OTHER_ISIN, OTHER_CODE = "KR7900020002", "900020"
 HALTED_ISIN, HALTED_CODE = "KR7900030001", "900030"
 BROKER = "00991"
+COM_ID = "F0001"
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,18 @@ async def make_world(
         second = await _book(connection, other, "9876543210", cash, shares, limits, opened_on, "0", "in_force")
         for isin, code, halted in ((ISIN, CODE, False), (OTHER_ISIN, OTHER_CODE, False), (HALTED_ISIN, HALTED_CODE, True)):
             await _instrument(connection, isin, code, halted)
+        await _eyes(connection)
         return World(manager, other, first[0], second[0], first[1])
     finally:
         await connection.close()
+
+
+async def _eyes(connection: asyncpg.Connection) -> None:
+    """The report stream is seen, whoever reads it: orders may be taken and sent."""
+    await connection.execute("insert into lease values ('test-eyes', gen_random_uuid(), 1, 'infinity')")
+    await _insert(
+        connection, "stream_gate", com_id=COM_ID, open=True, since=MORNING, why="live", lease="test-eyes", lease_epoch=1
+    )
 
 
 async def _book(

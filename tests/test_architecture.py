@@ -55,8 +55,11 @@ def test_one_place_sends_an_order() -> None:
 SECONDS = {
     "service/controls/set_halt.py",
     "service/executions/sweep.py",
+    "service/executions/watch.py",
     "service/koscom/calls.py",
     "service/koscom/config.py",
+    "service/koscom/frames.py",
+    "service/koscom/reader.py",
     "service/koscom/stream.py",
     "service/koscom/transport.py",
     "service/market/book.py",

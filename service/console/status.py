@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.controls import store as controls
 from service.core.clock import KST, Clock, kst_date
 from service.core.errors import ServiceError
 from service.executions import store as executions
@@ -48,19 +49,34 @@ def _licence(licensed: bool) -> Part:
 
 
 async def _stream(connection: AsyncConnection) -> Part:
-    states = await executions.stream_states(connection)
-    live = bool(states) and all(one["state"] == "live" for one in states)
-    shown = [
-        {
-            "com_id": one["com_id"],
-            "state": one["state"],
-            "since": one["changed_at"].isoformat(),
-            "disconnects": one["disconnects"],
-        }
-        for one in states
-    ]
-    part: Part = {"ok": live, "streams": shown}
-    return part if live else part | {"what_now": "A worker must run and reach the platform's report stream; see its log."}
+    gates = {one.com_id: one for one in await controls.stream_gates(connection)}
+    shown = [await _one_stream(connection, one, gates.get(one["com_id"])) for one in await executions.stream_states(connection)]
+    seen = bool(shown) and all(one["state"] == "live" for one in shown)
+    part: Part = {"ok": seen, "streams": shown}
+    if seen:
+        return part
+    return part | {
+        "what_now": "New orders and amendments wait, then are refused; cancellations pass. A worker must run and reach the "
+        "platform's report stream and its inquiries; see its log."
+    }
+
+
+async def _one_stream(connection: AsyncConnection, state: dict[str, Any], gate: controls.StreamGate | None) -> Part:
+    """What the reader said last, unless it has fallen silent: then its lease is over and the stream is lost."""
+    present = await controls.gate(connection, state["com_id"])
+    since = present.blind_since or (gate.since if gate else state["changed_at"])
+    return {
+        "com_id": state["com_id"],
+        "state": _stream_state(gate, present.blind),
+        "since": since.isoformat(),
+        "disconnects": state["disconnects"],
+    }
+
+
+def _stream_state(gate: controls.StreamGate | None, blind: bool) -> str:
+    if not blind:
+        return "live"
+    return "lost" if gate is None or gate.open else gate.why
 
 
 async def _messages(connection: AsyncConnection) -> Part:

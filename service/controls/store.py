@@ -1,16 +1,20 @@
 """Questions about halts, locked brokers and the stream's gate."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import and_, case, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.controls.model import Gate, Halt, Scope
 from service.controls.parts import gate_lock, gate_part
-from service.controls.tables import halt, halt_gate
+from service.controls.tables import halt, halt_gate, stream_gate
+from service.infra import leases
+from service.infra.leases import Lease
 
 HALT_FIELDS = tuple(one.name for one in fields(Halt))
 
@@ -27,6 +31,37 @@ async def share_gate(connection: AsyncConnection) -> int:
 async def gate(connection: AsyncConnection, com_id: str | None) -> Gate:
     """The gate as it is now. `com_id`: the stream that must be seen; none asks about no stream."""
     return Gate.of((await connection.execute(READ, {"com_id": com_id})).mappings().one())
+
+
+@dataclass(frozen=True)
+class StreamGate:
+    """Whether the stream of a comId is seen, and by whom."""
+
+    com_id: str
+    open: bool
+    since: datetime  # real time
+    why: str
+    lease: str
+    lease_epoch: int
+
+
+async def set_stream_gate(connection: AsyncConnection, com_id: str, lease: Lease, *, opened: bool, why: str) -> bool:
+    """Open or shut the gate of a stream, for the holder of its lease alone; False for anybody else. The moment is kept
+    while the gate stays as it is."""
+    if not await leases.held(connection, lease):
+        return False
+    values = {"open": opened, "why": why, "lease": lease.name, "lease_epoch": lease.epoch}
+    made = upsert(stream_gate).values(com_id=com_id, since=func.clock_timestamp(), **values)
+    same = and_(stream_gate.c.open == made.excluded.open, stream_gate.c.lease_epoch == made.excluded.lease_epoch)
+    since = case((same, stream_gate.c.since), else_=made.excluded.since)
+    await connection.execute(made.on_conflict_do_update(index_elements=["com_id"], set_=values | {"since": since}))
+    return True
+
+
+async def stream_gates(connection: AsyncConnection) -> list[StreamGate]:
+    names = [one.name for one in fields(StreamGate)]
+    rows = (await connection.execute(select(stream_gate).order_by(stream_gate.c.com_id))).mappings()
+    return [StreamGate(**{name: row[name] for name in names}) for row in rows]
 
 
 async def shut_gate(connection: AsyncConnection) -> None:

@@ -4,16 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-import structlog
-
 from service.audit.evidence import Raw, Vault, missing_ranges
 from service.core.clock import Clock
 from service.executions import store
 from service.gateway import RawReport
 from service.infra.db import Transaction
 from service.infra.failpoints import fp
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -42,9 +38,3 @@ class Inbox:
         """What of a day's sequence we do not hold."""
         async with self.transaction() as connection:
             return await missing_ranges(connection, self.com_id, day)
-
-    async def on_state(self, state: str) -> None:
-        """The reader says how the stream is; the status page reads it."""
-        async with self.transaction() as connection:
-            await store.set_stream_state(connection, self.com_id, state, self.clock.now())
-        log.info("stream.state", com_id=self.com_id, state=state)

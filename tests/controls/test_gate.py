@@ -15,9 +15,7 @@ from service.infra.db import Database
 from service.orders.recheck import Recheck
 from tests.conftest import DatabaseUrls
 from tests.executions.test_order_life import Life, ack
-from tests.makers import BROKER, ISIN, MORNING, OTHER_ISIN, fetch, make_world
-
-COM_ID = "F0001"
+from tests.makers import BROKER, COM_ID, ISIN, MORNING, OTHER_ISIN, fetch, make_world
 
 
 @pytest.fixture
@@ -59,7 +57,7 @@ async def gate(life: Life, *, opened: bool = True, lease_for: str = "60 s", leas
     await fetch(
         life.urls.superuser,
         "insert into stream_gate values ($1, $2, now() - interval '2 s', 'test', 'stream', 1)"
-        " on conflict (com_id) do update set open = excluded.open",
+        " on conflict (com_id) do update set open = excluded.open, since = excluded.since, lease = 'stream', lease_epoch = 1",
         COM_ID, opened,
     )  # fmt: skip
 
@@ -144,7 +142,10 @@ BLIND = {
 
 @pytest.mark.parametrize("why", list(BLIND))
 async def test_p18_blind_orders_wait_and_go_out_when_the_stream_is_seen(life: Life, why: str) -> None:
-    if (given := BLIND[why]) is not None:
+    given = BLIND[why]
+    if given is None:
+        await fetch(life.urls.superuser, "delete from stream_gate")
+    else:
         await gate(life, **given)  # type: ignore[arg-type]
     await life.submit()
     sender = watching(life)

@@ -64,3 +64,23 @@ async def test_p15_a_halt_that_is_not_clear_halts_nothing(api: Api, name: str) -
 async def test_p15_a_halt_nobody_set_is_not_there(api: Api, another: str) -> None:
     answer = await api.call(another, "DELETE", f"/v1/halts/{nowhere()}", params={"reason": "x"})
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/halt-not-found")
+
+
+async def test_p18_while_the_stream_is_away_orders_are_taken_briefly_then_answered_with_when_to_come_back(api: Api) -> None:
+    """Not stored: the same key makes its order once the stream is seen again."""
+    kept = await api.order(quantity=7)
+    await api.rows("update stream_gate set open = false, since = now()")
+    assert (await api.order()).status_code == 201  # a reconnect takes no longer than this may wait
+    await api.rows("update stream_gate set since = now() - interval '9 s'")
+    transport: Any = api.client
+    sent = {"Idempotency-Key": str(uuid4()), "Authorization": f"Bearer {api.keys['manager']}"}
+    away = await transport.post("/v1/orders", json=api.good(), headers=sent)
+    path = f"/v1/orders/{kept.json()['id']}"
+    amend = await transport.post(f"{path}/amendments", json={"quantity": 3}, headers=sent | {"Idempotency-Key": str(uuid4())})
+    for answer in (away, amend):
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/stream-blind")
+        assert int(answer.headers["Retry-After"]) > 0
+    cancelled = await api.call("manager", "POST", f"{path}/cancellations", headers={"Idempotency-Key": str(uuid4())})
+    assert cancelled.status_code == 201
+    await api.rows("update stream_gate set open = true")
+    assert (await transport.post("/v1/orders", json=api.good(), headers=sent)).status_code == 201
