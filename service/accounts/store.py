@@ -5,7 +5,8 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, Uuid, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +21,13 @@ from service.core.secret import AccountNumber
 async def find_account(connection: AsyncConnection, account_id: UUID) -> Account | None:
     row = (await connection.execute(select(account_table).where(account_table.c.id == account_id))).one_or_none()
     return None if row is None else _account(row)
+
+
+async def numbers_of(connection: AsyncConnection, account_ids: Sequence[UUID]) -> dict[UUID, AccountNumber]:
+    """계좌번호 by account."""
+    c = account_table.c
+    rows = await connection.execute(select(c.id, c.number).where(c.id == func.any(literal(account_ids, ARRAY(Uuid)))))
+    return {row.id: AccountNumber(row.number) for row in rows}
 
 
 async def accounts_of(connection: AsyncConnection, broker: str) -> list[Account]:

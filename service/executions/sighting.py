@@ -45,6 +45,13 @@ class Sighted:
 
 def sightings(orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], rows: Sequence[OrderRow]) -> list[Sighted]:
     """Orders with the rows that show them. `numbers` are all broker numbers known for each order."""
+    return sort_out(orders, numbers, rows)[0]
+
+
+def sort_out(
+    orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], rows: Sequence[OrderRow]
+) -> tuple[list[Sighted], list[tuple[int, OrderRow]]]:
+    """The same, and the rows that show none of these orders."""
     owner = {bare(one): order_id for order_id, known in numbers.items() for one in known}
     placed: dict[UUID, list[tuple[int, OrderRow]]] = {}
     strangers: list[tuple[int, OrderRow]] = []
@@ -57,8 +64,10 @@ def sightings(orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], ro
         placed.setdefault(order_id, []).append((i, row))
     for order, found in _by_terms([one for one in orders if one.id not in placed], strangers):
         placed[order.id] = [found]
+        strangers.remove(found)
     known = {one.id: one for one in orders}
-    return [Sighted(known[order_id], tuple(found), _present(found)) for order_id, found in placed.items() if order_id in known]
+    sighted = [Sighted(known[order_id], tuple(found), _present(found)) for order_id, found in placed.items() if order_id in known]
+    return sighted, strangers
 
 
 def _present(found: Sequence[tuple[int, OrderRow]]) -> str | None:

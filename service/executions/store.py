@@ -7,14 +7,17 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
+from sqlalchemy import FromClause, Uuid, bindparam, func, insert, select, update
 from sqlalchemy import Sequence as SqlSequence
-from sqlalchemy import func, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.executions.tables import fill, inbox, stream_state
+from service.executions.tables import external_order, fill, inbox, restatement, stream_state
 from service.gateway import RawReport, Side
-from service.infra.db import metadata
+from service.infra.db import HotStatement, metadata
+from service.infra.effects import Change, Effect, Returning
+from service.orders.model import Order
 from service.orders.store import ids_given
 
 arrived_seq = SqlSequence("inbox_arrived_seq", metadata=metadata, cache=1)
@@ -66,42 +69,60 @@ async def enqueue(connection: AsyncConnection, raw_id: UUID, raw: RawReport) -> 
 
 
 async def waiting(connection: AsyncConnection, limit: int) -> list[Waiting]:
-    """Messages to apply, as they arrived."""
+    """Messages to apply, as they arrived; those somebody else is applying right now are passed over."""
     c = inbox.c
-    question = (
-        select(c.raw_id, c.arrived, c.com_id, c.seq_date, c.seq).where(c.state == "waiting").order_by(c.arrived).limit(limit)
-    )
+    question = select(*_told()).where(c.state == "waiting").order_by(c.arrived).limit(limit).with_for_update(skip_locked=True)
     return [Waiting(**row._mapping) for row in await connection.execute(question)]
 
 
-async def unmatched(connection: AsyncConnection, limit: int) -> list[Waiting]:
-    """The newest messages about no order of ours, as far as was known when they came."""
+async def unmatched(connection: AsyncConnection, limit: int, after: int = 0) -> list[Waiting]:
+    """Messages about no order we know, as they arrived."""
     c = inbox.c
-    question = (
-        select(c.raw_id, c.arrived, c.com_id, c.seq_date, c.seq)
-        .where(c.state == "unmatched")
-        .order_by(c.arrived.desc())
-        .limit(limit)
-    )
+    question = select(*_told()).where(c.state == "unmatched", c.arrived > after).order_by(c.arrived).limit(limit)
     return [Waiting(**row._mapping) for row in await connection.execute(question)]
 
 
-async def put_back(connection: AsyncConnection, raw_ids: Sequence[UUID]) -> None:
-    """Unmatched messages wait again: their order has become known."""
-    again = {"state": "waiting", "reason": None, "settled_at": None}
-    await connection.execute(update(inbox).where(inbox.c.raw_id.in_(raw_ids), inbox.c.state == "unmatched").values(again))
+async def count_unmatched(connection: AsyncConnection, raw_ids: Sequence[UUID]) -> int:
+    question = select(func.count()).where(inbox.c.raw_id.in_(raw_ids), inbox.c.state == "unmatched")
+    return (await connection.execute(question)).scalar_one()
 
 
-async def still_waiting(connection: AsyncConnection, raw_ids: Sequence[UUID]) -> set[UUID]:
-    """Lock those of the messages nobody has settled meanwhile."""
-    question = select(inbox.c.raw_id).where(inbox.c.raw_id.in_(raw_ids), inbox.c.state == "waiting").with_for_update()
-    return set((await connection.execute(question)).scalars())
+def _told() -> list[Any]:
+    return [inbox.c[one.name] for one in fields(Waiting)]
 
 
-async def settle(connection: AsyncConnection, raw_ids: Sequence[UUID], state: str, reason: str | None = None) -> None:
-    await connection.execute(
-        update(inbox).where(inbox.c.raw_id.in_(raw_ids)).values(state=state, reason=reason, settled_at=func.clock_timestamp())
-    )
+async def still_open(connection: AsyncConnection, raw_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Lock those of the messages nobody has settled meanwhile or is settling; their state, waiting or unmatched."""
+    rows = await STILL_OPEN.on(connection, raw_ids=list(raw_ids))
+    return {row["raw_id"]: row["state"] for row in rows}
+
+
+STILL_OPEN = HotStatement(
+    select(inbox.c.raw_id, inbox.c.state)
+    .where(inbox.c.raw_id == func.any(bindparam("raw_ids", type_=ARRAY(Uuid))), inbox.c.state.in_(["waiting", "unmatched"]))
+    .order_by(inbox.c.raw_id)
+    .with_for_update(skip_locked=True)
+)
+
+
+def _settle(rows: FromClause) -> Returning:
+    new = {"state": rows.c.state, "reason": rows.c.reason, "order_id": rows.c.order_id, "settled_at": func.clock_timestamp()}
+    return update(inbox).where(inbox.c.raw_id == rows.c.raw_id).values(**new).returning(inbox.c.raw_id)
+
+
+SETTLED = Effect("settled", {name: inbox.c[name].type for name in ("raw_id", "state", "reason", "order_id")}, _settle)
+
+
+def settled(raw_id: UUID, state: str, reason: str | None = None, order_id: UUID | None = None) -> dict[str, Any]:
+    """A row of the effect `SETTLED`: what became of a message."""
+    return {"raw_id": raw_id, "state": state, "reason": reason, "order_id": order_id}
+
+
+async def quarantined(connection: AsyncConnection, order_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Messages in quarantine by the order they say they are about."""
+    c = inbox.c
+    question = select(c.order_id, func.count()).where(c.state == "quarantined", c.order_id.in_(order_ids)).group_by(c.order_id)
+    return {row[0]: row[1] for row in await connection.execute(question)}
 
 
 async def inbox_counts(connection: AsyncConnection) -> dict[str, int]:
@@ -110,14 +131,39 @@ async def inbox_counts(connection: AsyncConnection) -> dict[str, int]:
     return {row[0]: row[1] for row in await connection.execute(question)}
 
 
-async def fills_of(connection: AsyncConnection, order_id: UUID) -> list[Fill]:
-    rows = await connection.execute(select(fill).where(fill.c.order_id == order_id).order_by(fill.c.number))
-    return [to_fill(row) for row in rows.mappings()]
+async def fills_of(connection: AsyncConnection, order_ids: Sequence[UUID]) -> dict[UUID, list[Fill]]:
+    """Every fill of these orders, in their numbers' order."""
+    found: dict[UUID, list[Fill]] = {one: [] for one in order_ids}
+    for row in await FILLS.on(connection, order_ids=list(order_ids)):
+        found[row["order_id"]].append(to_fill(row))
+    return found
 
 
-async def add_fills(connection: AsyncConnection, fills: Sequence[Fill]) -> None:
-    if fills:
-        await connection.execute(insert(fill), [{name: getattr(one, name) for name in FILL_FIELDS} for one in fills])
+FILLS = HotStatement(
+    select(*[fill.c[name] for name in FILL_FIELDS])
+    .where(fill.c.order_id == func.any(bindparam("order_ids", type_=ARRAY(Uuid))))
+    .order_by(fill.c.order_id, fill.c.number)
+)
+
+
+def _add_fills(rows: FromClause) -> Returning:
+    return insert(fill).from_select(FILL_FIELDS, select(*[rows.c[name] for name in FILL_FIELDS])).returning(fill.c.id)
+
+
+FILLED = Effect("filled", {name: fill.c[name].type for name in FILL_FIELDS}, _add_fills)
+
+
+def filled(fills: Sequence[Fill]) -> Change:
+    """New fills as one of the changes of `effects.write`."""
+    return Change(FILLED, [{name: getattr(one, name) for name in FILL_FIELDS} for one in fills])
+
+
+def _restate(rows: FromClause) -> Returning:
+    names = [one.name for one in restatement.columns]
+    return insert(restatement).from_select(names, select(*[rows.c[name] for name in names])).returning(restatement.c.fill_id)
+
+
+RESTATED = Effect("restated", {one.name: one.type for one in restatement.columns}, _restate)
 
 
 def to_fill(row: Mapping[str, Any] | Any) -> Fill:
@@ -169,3 +215,22 @@ async def set_stream_state(connection: AsyncConnection, com_id: str, state: str,
 
 async def stream_states(connection: AsyncConnection) -> list[dict[str, Any]]:
     return [dict(row) for row in (await connection.execute(select(stream_state))).mappings()]
+
+
+# --- orders that are not ours ---------------------------------------------------------------------------------------------
+
+
+async def lock_adoption(connection: AsyncConnection, account_id: UUID) -> None:
+    """Until the end of the transaction nobody else adopts an order of this account."""
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"adopt {account_id}", 0))))
+
+
+async def add_external(
+    connection: AsyncConnection, order: Order, number: str, cl_ord_id: str | None, evidence: UUID, now: datetime
+) -> None:
+    await connection.execute(
+        insert(external_order).values(
+            order_id=order.id, account_id=order.account_id, business_date=order.business_date, number=number,
+            cl_ord_id=cl_ord_id, evidence=evidence, adopted_at=now,
+        )
+    )  # fmt: skip

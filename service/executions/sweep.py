@@ -4,7 +4,7 @@ One complete inquiry shows a whole account and day. What it shows is evidence; w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
@@ -16,21 +16,19 @@ from service.accounts.store import find_account
 from service.audit import append
 from service.audit.evidence import Raw
 from service.core.clock import monotonic
-from service.executions import store
 from service.executions.apply import Applier
-from service.executions.fills import Dated, cost_of, net, new_fills
-from service.executions.matching import Trade, inquired
+from service.executions.fills import Dated
 from service.executions.resolve import after_asking, before_asking, note_outcomes, worth_asking
 from service.executions.settle import unfit
-from service.executions.sighting import Sighted, sightings
+from service.executions.sight import Seen, sight, sight_stranger
+from service.executions.sighting import Sighted, sort_out
+from service.executions.strangers import Rows, groups
 from service.gateway import CallClass, Complete, ExecutionReport, OrderRow, RequestKind
 from service.infra.failpoints import fp
-from service.orders import known
+from service.orders import known, whole
 from service.orders import store as orders
-from service.orders.advance import Cause, advance
 from service.orders.doubt import GIVE_ACKNOWLEDGEMENT, GIVE_REPORTS
 from service.orders.model import Order, RequestState
-from service.settlement.store import load_figures
 
 log = structlog.get_logger()
 
@@ -111,14 +109,19 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
     fp("inquiry.answered")
     evidence = await _keep(applier, account, answer)
     fp("inquiry.stored")
-    for found in await _match(applier, account_id, day, answer.rows):
+    seen = Seen(evidence, answer.asked_at, applier.clock.now())
+    dated = await applier.dated()
+    mine, strangers = await _match(applier, account_id, day, answer.rows)
+    for found in mine:
         try:
-            await _apply(applier, found, evidence, answer.asked_at)
+            await _apply(applier, found, seen, dated)
         except Exception as error:
             if not unfit(error):
                 raise
             log.exception("sweep.impossible", order_id=str(found.order.id), evidence=str(evidence))
     await after_asking(applier, account_id, day, answer, evidence)
+    for rows in strangers:
+        await _adopt(applier, account, day, rows, seen, dated)
     applier.poke("orders.changed")
     return True
 
@@ -135,11 +138,13 @@ async def _keep(applier: Applier, account: Account, answer: Complete[OrderRow]) 
     return ids[0]
 
 
-async def _match(applier: Applier, account_id: UUID, day: date, rows: Sequence[OrderRow]) -> list[Sighted]:
+async def _match(applier: Applier, account_id: UUID, day: date, rows: Sequence[OrderRow]) -> tuple[list[Sighted], list[Rows]]:
+    """Our open orders with their rows, and the rows of orders nobody here sent."""
     async with applier.transaction() as connection:
         mine = await orders.orders_of_day(connection, account_id, day)
         numbers = {one.id: await _numbers(connection, one) for one in mine}
-    return [one for one in sightings(mine, numbers, rows) if not one.order.closed]
+    found, strangers = sort_out(mine, numbers, rows)
+    return [one for one in found if not one.order.closed], [*groups(strangers)]
 
 
 async def _numbers(connection: AsyncConnection, order: Order) -> set[str]:
@@ -149,54 +154,19 @@ async def _numbers(connection: AsyncConnection, order: Order) -> set[str]:
     return seen | {order.broker_order_number} if order.broker_order_number else seen
 
 
-async def _apply(applier: Applier, found: Sighted, evidence: UUID, asked_at: datetime) -> None:
-    """What rows prove they prove of the moment they were asked for: an answer may outlive the session it was read in."""
-    now = applier.clock.now()
-    rules = await applier.market.rules()
+async def _apply(applier: Applier, found: Sighted, seen: Seen, dated: Dated) -> None:
     async with applier.transaction() as connection:
-        order = await orders.load(connection, found.order.id, lock=True)
-        if order is None or order.closed:
-            return
-        ended = replace(found, order=order).ended(asked_at)
-        await known.add_sightings(connection, [_row(found, evidence, asked_at, ended.value if ended else None)])
-        dated = Dated(rules.calendar, await load_figures(connection))
-        fills = await new_fills(connection, order, dated, applier.clock, _trades(found, evidence))
-        if not _tells(order, found, fills, ended is not None):
-            return
-        await store.add_fills(connection, fills)
-        numbered = replace(order, broker_order_number=order.broker_order_number or found.number)
-        cause = Cause("order.sighted", {"evidence": [str(evidence)], "executed": found.executed, "ended": ended})
-        profile = applier.gateway.profile(order.broker)
-        costs = await cost_of(connection, order, fills, dated, profile)
-        await advance(connection, numbered, cause, profile=profile, now=now, traded=net(fills, costs))
+        await whole.lock(connection, [found.order.id])
+        await sight(connection, found, seen, dated, applier.gateway)
         fp("sighting.before_commit")
 
 
-def _tells(order: Order, found: Sighted, fills: Sequence[store.Fill], ended: bool) -> bool:
-    """Whether the rows say anything we did not know: otherwise nothing is written twice."""
-    unknown = any(one.state in (RequestState.UNKNOWN, RequestState.SENT) for one in order.requests[:1])
-    return bool(fills) or ended or unknown or found.executed > order.reported_quantity
-
-
-def _row(found: Sighted, evidence: UUID, asked_at: datetime, ended: str | None) -> dict[str, object]:
-    first, row = found.rows[0]
-    document = {
-        "numbers": [one.order_number for _, one in found.rows],
-        "states": [one.state_text for _, one in found.rows],
-        "quantity": row.quantity,
-        "price": str(row.price),
-    }
-    return {
-        "raw_id": evidence,
-        "row": first,
-        "order_id": found.order.id,
-        "seen_at": asked_at,
-        "executed_quantity": found.executed,
-        "ended": ended,
-        "document": document,
-    }
-
-
-def _trades(found: Sighted, evidence: UUID) -> list[Trade]:
-    """Executions listed in the rows. Rows are a thousand apart so that each execution has a place of its own."""
-    return [trade for i, row in found.rows for trade in inquired(row, evidence, 1000 * (i + 1))]
+async def _adopt(applier: Applier, account: Account, day: date, rows: Rows, seen: Seen, dated: Dated) -> None:
+    """An order nobody here sent, with all that its rows show, in one transaction."""
+    try:
+        async with applier.transaction() as connection:
+            await sight_stranger(connection, account, day, rows, seen, dated, applier.gateway)
+    except Exception as error:
+        if not unfit(error):
+            raise
+        log.exception("sweep.stranger_impossible", account_id=str(account.id), evidence=str(seen.evidence))

@@ -28,11 +28,13 @@ inbox = Table(
     Column("seq", BigInteger),
     Column("state", Text, nullable=False, server_default="waiting"),
     Column("reason", Text),
+    Column("order_id", Uuid, ForeignKey("orders.id"), comment="the order a quarantined message says it is about"),
     Column("received_at", MOMENT, nullable=False, server_default=func.clock_timestamp(), comment="real time"),
     Column("settled_at", MOMENT, comment="real time"),
     # unmatched: about an order we do not know; parked: unreadable; quarantined: readable and impossible
     CheckConstraint("state IN ('waiting', 'applied', 'unmatched', 'parked', 'quarantined')", name="state"),
     Index("ix_inbox_waiting", "arrived", postgresql_where=text("state = 'waiting'")),
+    Index("ix_inbox_order", "order_id", postgresql_where=text("order_id IS NOT NULL")),
     Index("ix_inbox_troubled", "state", postgresql_where=text("state IN ('unmatched', 'parked', 'quarantined')")),
 )
 
@@ -66,6 +68,35 @@ fill = Table(
     UniqueConstraint("evidence", "evidence_row", "reverses", postgresql_nulls_not_distinct=True),
     UniqueConstraint("reverses"),
     Index("ix_fill_account_day", "account_id", "business_date"),
+)
+
+# Orders we did not send. A broker's number means one order of an account and day, so two processes cannot adopt it twice.
+external_order = Table(
+    "external_order",
+    metadata,
+    Column("order_id", Uuid, ForeignKey("orders.id"), primary_key=True),
+    Column("account_id", Uuid, ForeignKey("account.id"), nullable=False),
+    Column("business_date", Date, nullable=False),
+    Column("number", Text, nullable=False, comment="the broker's, without leading zeros"),
+    Column("cl_ord_id", Text, comment="somebody else's"),
+    Column("evidence", Uuid, ForeignKey("audit.raw_message.id"), nullable=False, comment="what showed it first"),
+    Column("adopted_at", MOMENT, nullable=False, comment="business time"),
+    Column("merged_into", Uuid, ForeignKey("orders.id"), comment="the order of ours it proved to be"),
+    UniqueConstraint("account_id", "business_date", "number"),
+    Index("ix_external_order_cl_ord_id", "cl_ord_id", postgresql_where=text("cl_ord_id IS NOT NULL")),
+)
+
+# A day whose fills changed after the fact: what was signed off for it before `restated_at` is no longer what holds (P12).
+restatement = Table(
+    "restatement",
+    metadata,
+    Column("fill_id", Uuid, ForeignKey("fill.id"), primary_key=True),
+    Column("account_id", Uuid, ForeignKey("account.id"), nullable=False),
+    Column("business_date", Date, nullable=False, comment="the day that is told differently now"),
+    Column("kind", Text, nullable=False),
+    Column("restated_at", MOMENT, nullable=False, comment="business time"),
+    CheckConstraint("kind IN ('reversal', 'late')", name="kind"),
+    Index("ix_restatement_account_day", "account_id", "business_date"),
 )
 
 stream_state = Table(

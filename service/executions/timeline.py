@@ -105,13 +105,32 @@ def _answered(data: Data) -> list[str]:
 
 
 def _reported(data: Data) -> list[str]:
-    return ["The broker reported.", *[_fill(one) for one in data.get("fills") or ()]]
+    return ["The broker reported.", *[_fill(one) for one in data.get("fills") or ()], *_in_quarantine(data)]
+
+
+def _in_quarantine(data: Data) -> list[str]:
+    aside = [
+        f"Message {raw_id} cannot be true of it ({reason}): kept in quarantine."
+        for raw_id, reason in data.get("quarantined") or ()
+    ]
+    return [*aside, "Nothing about it is in quarantine any more."] if data.get("reviewed") else aside
+
+
+def _needs_review(data: Data) -> list[str]:
+    return [*_in_quarantine(data), "A person has to look."] if data.get("quarantined") else _in_quarantine(data)
+
+
+def _adopted(data: Data) -> list[str]:
+    price = f"at {_won(data['price'])} won" if data.get("price") else "at the market"
+    words = f"{data['side']} {data['quantity']} of {data['isin']} {price}"
+    return [f"Not sent by this service: the broker shows it as {data['broker_order_number']}, {words}. Adopted as external."]
 
 
 def _sighted(data: Data) -> list[str]:
     ended = f", and that it is {data['ended']}" if data.get("ended") else ""
     said = f"A complete inquiry shows the order, executed {data['executed']}{ended}."
-    return [said, *[_fill(one) for one in data.get("fills") or ()]]
+    more = [f"And {data['more_fills']} more executions."] if data.get("more_fills") else []
+    return [said, *[_fill(one) for one in data.get("fills") or ()], *more]
 
 
 def _fill(one: Data) -> str:
@@ -134,4 +153,6 @@ WORDS: dict[str, Callable[[Data], list[str]]] = {
     "request.answered": _answered,
     "order.reported": _reported,
     "order.sighted": _sighted,
+    "order.needs_review": _needs_review,
+    "order.adopted": _adopted,
 }

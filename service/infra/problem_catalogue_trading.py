@@ -9,6 +9,8 @@ ROWS = (
     ("account-not-found", 404, "Account not found", "There is no such account in your books.",
      "List your accounts; ask who assigns mandates if one is missing."),
     ("order-not-found", 404, "Order not found", "There is no such order in your books.", "List your orders."),
+    ("external-order", 409, "Not an order of ours", "The broker shows this order, and this service did not send it.",
+     "Ask the client or the broker who gave it; it is changed where it was given."),
     # --- shape of an order
     ("instrument-required", 422, "Instrument required", "An order names its instrument by isin or by symbol.",
      "Give exactly one of the two."),

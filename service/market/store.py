@@ -1,11 +1,11 @@
 """Questions to the database about the market."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Row, select
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy import Row, Text, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.gateway import Session
@@ -55,6 +55,12 @@ def _session_rule(row: Row[Any]) -> SessionRule:
 async def find_instrument(connection: AsyncConnection, isin: str) -> Instrument | None:
     row = (await connection.execute(select(instrument_table).where(instrument_table.c.isin == isin))).one_or_none()
     return None if row is None else _instrument(row)
+
+
+async def find_instruments(connection: AsyncConnection, isins: Iterable[str]) -> dict[str, Instrument]:
+    """Those of the instruments that are listed, by ISIN."""
+    wanted = instrument_table.c.isin == func.any(literal(sorted(isins), ARRAY(Text)))
+    return {row.isin: _instrument(row) for row in await connection.execute(select(instrument_table).where(wanted))}
 
 
 async def find_by_short_code(connection: AsyncConnection, code: str) -> Instrument | None:

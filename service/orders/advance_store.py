@@ -12,6 +12,7 @@ from service.orders.tables import order_request, orders
 ORDER_COLUMNS = (
     "status", "quantity", "price", "limit_price", "filled_quantity", "filled_amount", "reported_quantity",
     "remaining_quantity", "closed", "reserved_cash", "reserved_quantity", "broker_order_number", "audit_seq", "updated_at",
+    "needs_review",
 )  # fmt: skip
 REQUEST_COLUMNS = ("state", "reason", "answered_at", "sent_at", "orig_cl_ord_id")
 

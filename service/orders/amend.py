@@ -26,7 +26,7 @@ from service.orders import store
 from service.orders.advance import Cause, hold_more
 from service.orders.checks import price_violations
 from service.orders.desk import Desk, send_by, stopped, watch
-from service.orders.intents import carry_out
+from service.orders.intents import carry_out, ensure_ours
 from service.orders.model import Order, Request, RequestState
 from service.orders.recheck import subject
 from service.orders.rules import amendment_violations, blocking_request, reserve_of
@@ -91,6 +91,7 @@ async def _check(
 
 
 def _check_state(order: Order) -> None:
+    ensure_ours(order)
     if order.closed or order.remaining_quantity == 0:
         raise Conflict("order-closed", f"Nothing of the order can trade any more; it is {order.status}.")
     waiting = blocking_request(order, RequestKind.AMENDMENT)

@@ -20,7 +20,7 @@ from service.infra.idempotency import Answer, Intent
 from service.orders import store
 from service.orders.advance import Cause, hold_more, withdraw
 from service.orders.desk import Desk
-from service.orders.intents import carry_out
+from service.orders.intents import carry_out, ensure_ours
 from service.orders.model import Order, Request, RequestState
 from service.orders.rules import Reserve, blocking_request
 
@@ -42,6 +42,7 @@ async def cancel(desk: Desk, order_id: UUID, *, principal: Principal, intent: In
 
 
 def _check(order: Order) -> None:
+    ensure_ours(order)
     if order.closed or (order.remaining_quantity == 0 and order.in_doubt() is None):
         raise Conflict("order-closed", f"Nothing of the order can trade any more; it is {order.status}.")
     waiting = blocking_request(order, RequestKind.CANCELLATION)

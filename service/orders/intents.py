@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.audit import append
-from service.core.errors import NotFound, ServiceError, Unavailable
+from service.core.errors import Conflict, NotFound, ServiceError, Unavailable
 from service.core.principal import Principal, Role
 from service.infra import idempotency
 from service.infra.db import Books, Whose
@@ -29,6 +29,12 @@ def books_of(principal: Principal) -> Whose:
 
 def order_not_found() -> NotFound:
     return NotFound("order-not-found", "There is no such order in your books.")
+
+
+def ensure_ours(order: Order) -> None:
+    """What this service did not send it cannot change either: there is no request of ours the broker could be told of."""
+    if order.external:
+        raise Conflict("external-order", "This order was not sent by this service; whoever gave it changes it at the broker.")
 
 
 async def carry_out(

@@ -6,16 +6,17 @@ reports runs in this order, the order in which they happened to reach us cannot 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import FromClause, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.gateway import CancelReject, ExecType, ExecutionReport, RequestKind, Side
+from service.infra.effects import Change, Effect, Returning
 from service.orders.model import Status
 from service.orders.tables import order_report, order_sighting
 
@@ -65,26 +66,17 @@ def from_document(document: dict[str, Any]) -> Known:
     return shape(**read)
 
 
-async def add_report(
-    connection: AsyncConnection,
-    order_id: UUID,
-    raw_id: UUID,
-    report: Known,
-    *,
-    seq_date: date | None,
-    seq: int | None,
-    arrived: int,
-) -> None:
-    """Keep a report of an order. Doing it twice is harmless."""
-    values = {
-        "raw_id": raw_id,
-        "order_id": order_id,
-        "seq_date": seq_date,
-        "seq": seq,
-        "arrived": arrived,
-        "document": to_document(report),
-    }
-    await connection.execute(insert(order_report).values(values).on_conflict_do_nothing())
+def _keep(rows: FromClause) -> Returning:
+    names = [one.name for one in order_report.columns]
+    return insert(order_report).from_select(names, select(*[rows.c[name] for name in names])).returning(order_report.c.raw_id)
+
+
+REPORTS_KEPT = Effect("reports_kept", {one.name: one.type for one in order_report.columns}, _keep)
+
+
+def kept(rows: Sequence[dict[str, Any]]) -> Change:
+    """Reports of orders as one of the changes of `effects.write`: raw_id, order_id, seq_date, seq, arrived, document."""
+    return Change(REPORTS_KEPT, rows)
 
 
 async def reports(connection: AsyncConnection, order_id: UUID) -> list[tuple[UUID, Known]]:

@@ -177,7 +177,13 @@ class Order:
     version: int
     created_at: datetime
     updated_at: datetime
+    needs_review: str | None = None  # why a person must look at it: a word
     requests: tuple[Request, ...] = field(default=())
+
+    @property
+    def external(self) -> bool:
+        """Not sent by us: the client's own, or the exchange's. Belongs to no manager (P13)."""
+        return self.manager_id is None
 
     @property
     def unaccounted_quantity(self) -> int:

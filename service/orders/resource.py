@@ -34,6 +34,8 @@ def order_document(order: Order, steps: Sequence[Step] = (), decisions: Sequence
         "requests": [request_document(one) for one in order.requests],
         "in_doubt": document(order, steps, decisions),
         "manager_id": None if order.manager_id is None else str(order.manager_id),
+        "external": order.external,
+        "needs_review": order.needs_review,
         "created_at": instant(order.created_at),
         "updated_at": instant(order.updated_at),
         "version": order.version,

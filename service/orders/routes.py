@@ -62,7 +62,8 @@ SUBMITTING = (
 )  # fmt: skip
 AMENDING = (
     "halted", "broker-drift", "stream-blind",
-    "order-not-found", "order-closed", "request-in-flight", "fills-unaccounted", "partial-price-amend-not-supported",
+    "order-not-found", "external-order", "order-closed", "request-in-flight", "fills-unaccounted",
+    "partial-price-amend-not-supported",
     "amendment-empty", "price-amend-needs-limit-order", "price-unchanged", "quantity-increase-not-supported",
     "quantity-unchanged", "quantity-not-above-executed", "price-off-tick", "price-above-limit", "price-below-limit",
     "price-not-positive", "quantity-not-positive", "quantity-too-large", "session-closed", "licence-required",
@@ -211,7 +212,7 @@ async def amend_order(
     status_code=201,
     summary="Cancel what remains of one order",
     responses=created("The order with its new request")
-    | problem_responses(*CALLING, *KEYED, "order-not-found", "order-closed", "request-in-flight"),
+    | problem_responses(*CALLING, *KEYED, "order-not-found", "external-order", "order-closed", "request-in-flight"),
 )
 async def cancel_order(
     order_id: UUID,

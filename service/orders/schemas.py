@@ -211,6 +211,10 @@ class OrderOut(BaseModel):
         description="the earliest request whose outcome is not established, or that two people closed on absence"
     )
     manager_id: UUID | None = Field(description="who gave it; null for orders that are not ours")
+    external: bool = Field(
+        description="the broker shows it and this service did not send it: the client's own, or the exchange's"
+    )
+    needs_review: str | None = Field(description="why a person must look: a message about it is in quarantine; null when none is")
     created_at: datetime = Field(description="business time")
     updated_at: datetime = Field(description="business time")
     version: int = Field(description="rises with every change")

@@ -352,3 +352,20 @@ async def counts(connection: AsyncConnection) -> dict[str, int]:
 async def open_by_broker(connection: AsyncConnection) -> dict[str, int]:
     question = select(orders.c.broker, func.count()).where(orders.c.closed.is_(False)).group_by(orders.c.broker)
     return {row[0]: row[1] for row in await connection.execute(question)}
+
+
+# --- orders that are not ours ---------------------------------------------------------------------------------------------
+
+
+async def add_order(connection: AsyncConnection, order: Order) -> None:
+    """Write an order that is not ours: it has no request and was never checked (a new one of ours goes another way)."""
+    await connection.execute(insert(orders).values({name: getattr(order, name) for name in ORDER_FIELDS}))
+
+
+async def orders_under_way(connection: AsyncConnection, account_id: UUID, day: date) -> list[Order]:
+    """Open orders of ours that may have a number at the broker which we do not know: a request of theirs is on its way
+    or in doubt, or nobody told us their number yet."""
+    c = order_request.c
+    open_request = exists().where(c.order_id == orders.c.id, c.state.in_(["sending", "sent", "unknown"]))
+    ours = and_(orders.c.account_id == account_id, orders.c.business_date == day, orders.c.manager_id.is_not(None))
+    return await _whole(connection, _open().where(ours, or_(open_request, orders.c.broker_order_number.is_(None))))

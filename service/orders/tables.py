@@ -84,6 +84,7 @@ orders = Table(
     Column("created_at", MOMENT, nullable=False, comment="business time"),
     Column("updated_at", MOMENT, nullable=False, comment="business time"),
     Column("recorded_at", MOMENT, nullable=False, server_default=func.clock_timestamp()),
+    Column("needs_review", Text, comment="why a person must look at it: a message about it is in quarantine"),
     CheckConstraint(one_of("status", STATUSES), name="status"),
     CheckConstraint("side IN ('buy', 'sell')", name="side"),
     CheckConstraint("order_type IN ('limit', 'market')", name="order_type"),
@@ -101,6 +102,7 @@ orders = Table(
     Index("ix_orders_account_day", "account_id", "business_date", "isin"),
     Index("ix_orders_manager_created", "manager_id", "id"),
     Index("ix_orders_open", "account_id", postgresql_where=text("NOT closed")),
+    Index("ix_orders_needs_review", "id", postgresql_where=text("needs_review IS NOT NULL")),
     Index("ix_orders_broker_number", "broker", "account_id", "business_date", "broker_order_number"),
 )
 

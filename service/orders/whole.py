@@ -5,8 +5,9 @@ statement: one that waited for a lock still reads the other tables as they were 
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,12 @@ from service.orders.store import ORDER_FIELDS, to_order, to_request
 from service.orders.tables import order_report, order_request, order_sighting, orders
 
 NOT_SEEN = Sightings(False, 0, None)
+Place = tuple[bool, date, bool, int, int]  # where a report stands: stream's date, its sequence (none is last), arrival
+
+
+def place(seq_date: date | None, seq: int | None, arrived: int) -> Place:
+    """What reports are sorted by: the canonical order, as `whole_part` has it in SQL."""
+    return (seq_date is None, seq_date or date.min, seq is None, seq or 0, arrived)
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,14 @@ class Whole:
     order: Order
     evidence: tuple[tuple[UUID, Known], ...] = ()  # reports with their raw messages, in canonical order
     seen: Sightings = NOT_SEEN
+    places: tuple[Place, ...] = ()  # of each report
+
+    def with_reports(self, new: Sequence[tuple[Place, UUID, Known]]) -> "Whole":
+        """With reports that are about to be stored, each in its place."""
+        held = [(at, *one) for at, one in zip(self.places, self.evidence, strict=True)]
+        ordered = sorted([*held, *new], key=lambda one: one[0])
+        evidence = tuple((raw_id, report) for _, raw_id, report in ordered)
+        return replace(self, evidence=evidence, places=tuple(at for at, _, _ in ordered))
 
     @property
     def reports(self) -> list[Known]:
@@ -51,7 +66,9 @@ def whole_of(row: Mapping[str, Any]) -> Whole:
     """From a row of `whole_part`, whichever driver read it."""
     order = to_order(row, [to_request(one) for one in row["whole_requests"]])
     evidence = tuple((one["raw_id"], from_document(_document(one))) for one in row["whole_reports"])
-    return Whole(order, evidence, sightings_of(row["seen_executed"] or (), row["seen_at"] or (), row["seen_ended"]))
+    places = tuple(place(one["seq_date"], one["seq"], one["arrived"]) for one in row["whole_reports"])
+    seen = sightings_of(row["seen_executed"] or (), row["seen_at"] or (), row["seen_ended"])
+    return Whole(order, evidence, seen, places)
 
 
 def _document(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """The dated figures of settlement as one value, and what trades cost by basis."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import FromClause, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.gateway import Side
+from service.infra.effects import Change, Effect, Returning
 from service.settlement.rules import Cycle, Figures, TaxRate
 from service.settlement.tables import settlement_cycle, tax_rate, trade_cost
 
@@ -39,23 +41,44 @@ class Cost:
     taxes: int
 
 
-async def lock_cost(connection: AsyncConnection, key: CostKey, basis: str) -> Cost:
-    """The cost so far, its row locked; the row is made when there is none."""
-    fresh = insert(trade_cost).values(**_columns(key), basis=basis, amount=0, commission=0, taxes=0)
-    await connection.execute(fresh.on_conflict_do_nothing())
+Basis = tuple[CostKey, str]  # what costs are worked out on: a key and, within it, the broker's own basis
+
+
+async def lock_costs(connection: AsyncConnection, bases: Sequence[Basis]) -> dict[Basis, Cost]:
+    """The costs so far, their rows locked in one order everywhere; rows are made where there are none."""
+    wanted = sorted(set(bases), key=_sorted)
+    if not wanted:
+        return {}
+    fresh = [{**_columns(key), "basis": basis, "amount": 0, "commission": 0, "taxes": 0} for key, basis in wanted]
+    await connection.execute(insert(trade_cost).values(fresh).on_conflict_do_nothing())
     c = trade_cost.c
-    wanted = select(c.amount, c.commission, c.taxes).where(*_is(key, basis)).with_for_update()
-    return Cost(*(await connection.execute(wanted)).one())
+    mine = tuple_(c.account_id, c.business_date, c.isin, c.side, c.basis)
+    question = select(trade_cost).where(mine.in_([(*_columns(key).values(), basis) for key, basis in wanted]))
+    found: dict[Basis, Cost] = {}
+    for row in await connection.execute(question.order_by(*mine.clauses).with_for_update()):
+        key = CostKey(row.account_id, row.business_date, row.isin, Side(row.side))
+        found[key, row.basis] = Cost(row.amount, row.commission, row.taxes)
+    return found
 
 
-async def save_cost(connection: AsyncConnection, key: CostKey, basis: str, cost: Cost) -> None:
-    await connection.execute(update(trade_cost).where(*_is(key, basis)).values(vars(cost)))
+def _save(rows: FromClause) -> Returning:
+    named = [trade_cost.c[name] == rows.c[name] for name in KEY_COLUMNS]
+    new = {name: rows.c[name] for name in ("amount", "commission", "taxes")}
+    return update(trade_cost).where(*named).values(**new).returning(trade_cost.c.basis)
+
+
+KEY_COLUMNS = ("account_id", "business_date", "isin", "side", "basis")
+COSTS_SAVED = Effect("costs_saved", {one.name: one.type for one in trade_cost.columns}, _save)
+
+
+def saved(costs: Mapping[Basis, Cost]) -> Change:
+    """Costs as one of the changes of `effects.write`. The caller has their rows locked."""
+    return Change(COSTS_SAVED, [{**_columns(key), "basis": basis, **vars(cost)} for (key, basis), cost in costs.items()])
+
+
+def _sorted(basis: Basis) -> tuple[str, ...]:
+    return (*map(str, _columns(basis[0]).values()), basis[1])
 
 
 def _columns(key: CostKey) -> dict[str, Any]:
     return {"account_id": key.account_id, "business_date": key.business_date, "isin": key.isin, "side": key.side.value}
-
-
-def _is(key: CostKey, basis: str) -> list[ColumnElement[bool]]:
-    named = _columns(key) | {"basis": basis}
-    return [trade_cost.c[name] == value for name, value in named.items()]

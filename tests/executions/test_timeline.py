@@ -28,7 +28,7 @@ def kinds() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "Cause" and isinstance(node.args[0], ast.Constant):
                 found.add(str(node.args[0].value))
-    return found | {"order.submitted"}
+    return found | {"order.submitted", "order.adopted"}
 
 
 def test_every_kind_of_entry_about_an_order_has_words() -> None:

@@ -1,0 +1,112 @@
+"""What rows of one complete inquiry do to one order: fills nobody pushed, an end, a number, an acknowledgement.
+
+What rows prove they prove of the moment they were asked for: an answer may outlive the session it was read in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.accounts.model import Account
+from service.executions import store
+from service.executions.external import Held, adopt, instrument_of
+from service.executions.fills import Dated, costs_of, net, new_fills, restated, short
+from service.executions.matching import Trade, inquired
+from service.executions.sighting import Sighted
+from service.executions.strangers import Rows, terms_of_rows
+from service.gateway import Gateway
+from service.infra.effects import Change
+from service.orders import known, whole
+from service.orders.advance import Cause, step, write_steps
+from service.orders.model import Order, RequestState, Status
+
+TOLD = 200  # fills named one by one in a ledger entry
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where rows come from."""
+
+    evidence: UUID  # the first page
+    asked_at: datetime  # business time
+    now: datetime
+
+
+async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: Dated, gateway: Gateway) -> None:
+    """Carry the order, whose row the caller has locked, to where these rows put it."""
+    order = (await whole.read(connection, [found.order.id]))[found.order.id].order
+    if order.closed:
+        return
+    ended = replace(found, order=order).ended(seen.asked_at)
+    await known.add_sightings(connection, [_row(found, seen, ended.value if ended else None)])
+    told = (await whole.read(connection, [order.id]))[order.id]
+    held = (await store.fills_of(connection, [order.id]))[order.id]
+    fills = new_fills(told, held, dated, seen.now, _trades(found, seen.evidence)).fills
+    if not _tells(order, found, fills, ended is not None):
+        return
+    (costs,), saved = await costs_of(connection, [(order, fills)], dated, gateway)
+    numbered = replace(order, broker_order_number=order.broker_order_number or found.number)
+    cause = Cause("order.sighted", _told(found, seen, fills, ended))
+    moved = step(
+        told, cause, profile=gateway.profile(order.broker), now=seen.now, traded=net(fills, costs), moved=numbered
+    )  # fmt: skip
+    await write_steps(
+        connection, [moved], [store.filled(fills), Change(store.RESTATED, restated(fills, seen.now)), *saved]
+    )  # fmt: skip
+
+
+async def sight_stranger(
+    connection: AsyncConnection, account: Account, day: date, rows: Rows, seen: Seen, dated: Dated, gateway: Gateway
+) -> Order | None:
+    """Rows that belong to no order we know: the order they show, adopted, or None while it may be one of ours (P13)."""
+    instrument = rows[0][1].instrument
+    isin, code = await instrument_of(connection, instrument.isin, instrument.short_code)
+    terms = terms_of_rows(rows, isin, code)
+    if terms is None:
+        return None
+    order = await adopt(connection, account, day, terms, seen.evidence, dated.calendar, seen.now)
+    if isinstance(order, Held):
+        return None
+    await sight(connection, Sighted(order, tuple(rows), terms.number), seen, dated, gateway)
+    return order
+
+
+def _told(found: Sighted, seen: Seen, fills: Sequence[store.Fill], ended: Status | None) -> dict[str, object]:
+    """For the ledger, whose entries hold 60 kB: of hundreds of fills the first ones and their number; each stands in its own
+    row with the same evidence."""
+    told: dict[str, object] = {"evidence": [str(seen.evidence)], "executed": found.executed, "ended": ended}
+    told["fills"] = [short(one) for one in fills[:TOLD]]
+    return told | {"more_fills": len(fills) - TOLD} if len(fills) > TOLD else told
+
+
+def _tells(order: Order, found: Sighted, fills: Sequence[store.Fill], ended: bool) -> bool:
+    """Whether the rows say anything we did not know: otherwise nothing is written twice."""
+    unknown = any(one.state in (RequestState.UNKNOWN, RequestState.SENT) for one in order.requests[:1])
+    return bool(fills) or ended or unknown or found.executed > order.reported_quantity or order.audit_seq == 1
+
+
+def _row(found: Sighted, seen: Seen, ended: str | None) -> dict[str, object]:
+    first, row = found.rows[0]
+    document = {
+        "numbers": [one.order_number for _, one in found.rows],
+        "states": [one.state_text for _, one in found.rows],
+        "quantity": row.quantity,
+        "price": str(row.price),
+    }
+    return {
+        "raw_id": seen.evidence,
+        "row": first,
+        "order_id": found.order.id,
+        "seen_at": seen.asked_at,
+        "executed_quantity": found.executed,
+        "ended": ended,
+        "document": document,
+    }
+
+
+def _trades(found: Sighted, evidence: UUID) -> list[Trade]:
+    """Executions listed in the rows. Rows are a thousand apart so that each execution has a place of its own."""
+    return [trade for i, row in found.rows for trade in inquired(row, evidence, 1000 * (i + 1))]

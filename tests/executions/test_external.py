@@ -1,0 +1,297 @@
+"""Orders and fills nobody here sent (P13): adopted once, booked like any other, and never mistaken for one of ours."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+
+from ops.invariants import violations
+from service.core.clock import ManualClock
+from service.executions.sweep import sweep_account
+from service.gateway import (
+    Accepted,
+    CallClass,
+    CancelReject,
+    ExecType,
+    ExecutionRow,
+    RawReport,
+    Report,
+    RequestKind,
+    Side,
+    Unknown,
+)
+from service.infra.db import Books, Database
+from service.orders import store as orders
+from tests.conftest import DatabaseUrls
+from tests.executions.test_order_life import Life, ack
+from tests.executions.test_order_trouble import Asked, row
+from tests.makers import ISIN, MORNING, TODAY, fetch, make_world, report
+
+
+@pytest.fixture
+async def life(database: Database, worker_database: Database, database_urls: DatabaseUrls, clock: ManualClock) -> Life:
+    world = await make_world(database_urls.superuser)
+    return Life(database, worker_database, database_urls, clock, world)
+
+
+def theirs(exec_type: ExecType = ExecType.NEW, status: str = "0", **given: Any) -> Report:
+    """A report of the client's own sale: no ClOrdID, a number of its own."""
+    values: dict[str, Any] = {
+        "side": Side.SELL, "order_id": "7001", "order_quantity": 100, "price": Decimal(70_000), "cumulative_quantity": 0,
+        "leaves_quantity": 100,
+    }  # fmt: skip
+    return replace(report(exec_type, status, ""), cl_ord_id=None, **(values | given))
+
+
+def sold(quantity: int, cumulative: int, **given: Any) -> Report:
+    said: dict[str, Any] = {
+        "last_quantity": quantity, "last_price": Decimal(70_000), "cumulative_quantity": cumulative,
+        "leaves_quantity": 100 - cumulative,
+    }  # fmt: skip
+    return theirs(ExecType.TRADE, "1", **(said | given))
+
+
+async def all_orders(life: Life) -> list[Any]:
+    return await fetch(life.urls.superuser, "select * from orders order by id")
+
+
+async def states(life: Life) -> list[tuple[str, str | None]]:
+    rows = await fetch(life.urls.superuser, "select state, reason from inbox order by arrived")
+    return [(one["state"], one["reason"]) for one in rows]
+
+
+async def test_p13_a_clients_own_sale_is_adopted_and_holds_its_shares(life: Life) -> None:
+    await life.receive(theirs(), sold(40, 40))
+    (order,) = await all_orders(life)
+    assert (order["manager_id"], order["mandate_id"], order["status"], order["quantity"]) == (None, None, "partially_filled", 100)
+    holding = await life.holding()
+    assert (holding["sold"], holding["reserved_sell"]) == (40, 60)
+    assert (await life.cash())["sold"] == 2_800_000
+    assert await states(life) == [("applied", None)] * 2
+    assert await violations(life.urls.superuser) == []
+
+
+async def test_p13_it_is_adopted_and_alarmed_once(life: Life) -> None:
+    await life.receive(theirs())
+    await life.receive(sold(40, 40), sold(40, 40), theirs(ExecType.CANCELED, "4", cumulative_quantity=40, leaves_quantity=0))
+    (order,) = await all_orders(life)
+    assert (order["status"], order["filled_quantity"], order["closed"]) == ("canceled", 40, True)
+    kinds = await fetch(life.urls.superuser, "select kind from audit.record where kind = 'order.adopted'")
+    assert len(kinds) == 1
+    assert (await life.holding())["reserved_sell"] == 0
+
+
+async def test_p13_its_first_report_need_not_be_its_first(life: Life) -> None:
+    """A fill that names no ordered quantity, then the acknowledgement of a larger one."""
+    await life.receive(sold(40, 40, order_quantity=None, leaves_quantity=None))
+    (order,) = await all_orders(life)
+    assert (order["quantity"], order["status"]) == (40, "filled")
+    await life.receive(theirs())
+    (order,) = await all_orders(life)
+    assert (order["quantity"], order["status"], order["remaining_quantity"]) == (100, "partially_filled", 60)
+    assert await violations(life.urls.superuser) == []
+
+
+async def test_p13_what_may_be_an_order_of_ours_is_held_until_that_is_known(life: Life) -> None:
+    """The answer was lost; a report without our name comes with the same terms. It must not become somebody else's."""
+    await life.submit()
+    life.gateway.answers = [Unknown("read-timeout")]
+    await life.dispatch()
+    cl = life.gateway.sends[0].cl_ord_id
+    nameless = theirs(side=Side.BUY, order_quantity=10, leaves_quantity=10)
+    filled = replace(nameless, exec_type=ExecType.TRADE, ord_status="1", last_quantity=4, last_price=Decimal(70_000),
+                     cumulative_quantity=4, leaves_quantity=6)  # fmt: skip
+    await life.receive(nameless, filled)
+    assert await states(life) == [("unmatched", "may-be-ours")] * 2
+    assert len(await all_orders(life)) == 1
+    await life.receive(ack(cl, order_id="7001"))
+    (order,) = await all_orders(life)
+    assert (order["filled_quantity"], order["status"]) == (4, "partially_filled")
+    assert await states(life) == [("applied", None)] * 3
+
+
+async def test_p13_what_was_held_is_adopted_when_it_proves_not_to_be_ours(life: Life) -> None:
+    await life.submit()
+    life.gateway.answers = [Unknown("read-timeout")]
+    await life.dispatch()
+    cl = life.gateway.sends[0].cl_ord_id
+    await life.receive(theirs(side=Side.BUY, order_quantity=10, leaves_quantity=10))
+    await life.receive(ack(cl, order_id="1001"))
+    await life.applier.look_again()
+    mine, other = await all_orders(life)
+    assert (mine["broker_order_number"], other["broker_order_number"]) == ("1001", "7001")
+    assert other["manager_id"] is None
+    assert await violations(life.urls.superuser) == []
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"order_quantity": 11, "leaves_quantity": 11},
+        {"price": Decimal(69_900)},
+        {"side": Side.SELL},
+        {"transact_time": MORNING - timedelta(minutes=5)},
+    ],
+    ids=["quantity", "price", "side", "before we sent"],
+)
+async def test_p13_other_terms_than_ours_are_not_waited_for(life: Life, terms: dict[str, Any]) -> None:
+    await life.submit()
+    life.gateway.answers = [Unknown("read-timeout")]
+    await life.dispatch()
+    same: dict[str, Any] = {"side": Side.BUY, "order_quantity": 10, "leaves_quantity": 10}
+    await life.receive(theirs(**(same | terms)))
+    assert len(await all_orders(life)) == 2
+
+
+async def test_p13_it_belongs_to_no_manager_and_is_neither_amended_nor_cancelled(life: Life) -> None:
+    await life.receive(theirs())
+    order_id = (await all_orders(life))[0]["id"]
+    async with life.app.transaction(books=life.world.manager.user_id) as connection:
+        seen = await orders.load(connection, order_id)
+    assert seen is not None  # the account is in the manager's book, so what it holds back is seen
+    async with life.app.transaction(books=life.world.other_manager.user_id) as connection:
+        assert await orders.load(connection, order_id) is None
+    for refused in (await life.cancel(order_id, "c1"), await life.amend(order_id, "a1", price=Decimal(70_100))):
+        assert (refused.status, orjson.loads(refused.body)["type"]) == (409, "/problems/external-order")
+    async with life.app.transaction(books=Books.ALL) as connection:
+        assert await orders.load(connection, order_id) is not None
+
+
+async def test_p13_before_the_day_is_open_it_waits_and_is_counted_once(life: Life) -> None:
+    """A balance read later would contain what it did; one read before the market opened cannot."""
+    await fetch(life.urls.superuser, "update cash set opened_on = opened_on - 1")
+    await fetch(life.urls.superuser, "update holding set opened_on = opened_on - 1")
+    await life.receive(sold(40, 40))
+    assert await states(life) == [("unmatched", "no-opening-balance")]
+    await fetch(life.urls.superuser, "update cash set opened_on = opened_on + 1")
+    await fetch(life.urls.superuser, "update holding set opened_on = opened_on + 1")
+    await life.applier.look_again()
+    assert await states(life) == [("applied", None)]
+    assert ((await life.holding())["sold"], (await life.cash())["sold"]) == (40, 2_800_000)
+
+
+async def test_p13_one_of_yesterday_changes_yesterday_and_not_todays_counters(life: Life) -> None:
+    """The opening balance contains it; the day it belongs to is told differently now (P12)."""
+    life.clock.advance(timedelta(days=1))
+    await fetch(life.urls.superuser, "update cash set opened_on = opened_on + 1")
+    await fetch(life.urls.superuser, "update holding set opened_on = opened_on + 1")
+    await life.receive(sold(40, 40))
+    (order,) = await all_orders(life)
+    assert (order["business_date"], order["filled_quantity"]) == (TODAY, 40)
+    assert ((await life.holding())["sold"], (await life.cash())["sold"]) == (0, 0)
+    days = await fetch(life.urls.superuser, "select business_date, kind from restatement")
+    assert [tuple(one) for one in days] == [(TODAY, "late")]
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "reason"),
+    [
+        (theirs(order_id=None), "unmatched", "no-broker-number"),
+        (theirs(side=None), "quarantined", "no-side"),
+        (theirs(account=None), "quarantined", "unknown-account"),
+        (CancelReject("0", "7001", "X1", "X0", RequestKind.CANCELLATION, "1", None, None), "quarantined",
+         "refuses-a-request-that-is-not-ours"),
+    ],
+    ids=["number", "side", "account", "reject"],
+)  # fmt: skip
+async def test_p13_what_cannot_be_adopted_is_kept_and_told(life: Life, said: Report, state: str, reason: str) -> None:
+    await life.receive(said)
+    assert await states(life) == [(state, reason)]
+    assert await all_orders(life) == []
+
+
+async def test_p13_nothing_stays_unmatched_for_ever(life: Life) -> None:
+    """Its day is over and nothing more was learned: a person has to look."""
+    await life.receive(theirs(order_id=None))
+    life.clock.advance(timedelta(days=1))
+    await life.applier.look_again()
+    assert await states(life) == [("quarantined", "no-broker-number")]
+
+
+# --- seen first by an inquiry ------------------------------------------------------------------------------------------
+
+
+def their_row(life: Life, **given: Any) -> Any:
+    values: dict[str, Any] = {"order_number": "0007001", "side": Side.SELL, "quantity": 100, "executed_quantity": 40,
+                              "executions": (ExecutionRow(40, Decimal(70_000), "1", MORNING),)}  # fmt: skip
+    return row(life, **(values | given))
+
+
+async def ask(life: Life, *rows: Any) -> None:
+    gateway: Any = Asked(life, list(rows))
+    gateway.reports = life.gateway.reports
+    assert await sweep_account(replace(life.applier, gateway=gateway), (life.world.account, TODAY), CallClass.ROUTINE)
+
+
+async def test_p13_push_and_inquiry_show_the_same_stranger_once(life: Life) -> None:
+    await ask(life, their_row(life))
+    (order,) = await all_orders(life)
+    assert (order["filled_quantity"], order["remaining_quantity"]) == (40, 60)
+    await life.receive(theirs(), sold(40, 40))
+    await ask(life, their_row(life))
+    (order,) = await all_orders(life)
+    assert (order["filled_quantity"], order["status"]) == (40, "partially_filled")
+    assert (await life.holding())["sold"] == 40
+    assert await violations(life.urls.superuser) == []
+
+
+async def test_p13_an_amended_and_cancelled_stranger_is_one_order(life: Life) -> None:
+    rows = [
+        their_row(life, executed_quantity=0, executions=()),
+        their_row(life, order_number="7002", original_number="0007001", is_amend=True, quantity=100),
+        their_row(
+            life, order_number="7003", original_number="7002", is_cancel=True, quantity=60, executed_quantity=0, executions=()
+        ),
+    ]
+    await ask(life, *rows)
+    (order,) = await all_orders(life)
+    assert order["filled_quantity"] == 40
+    await life.receive(theirs(ExecType.CANCELED, "4", order_id="7003", cumulative_quantity=40, leaves_quantity=0))
+    (order,) = await all_orders(life)
+    assert (order["status"], order["closed"]) == ("canceled", True)
+
+
+async def test_p13_a_row_that_may_be_ours_is_left_alone(life: Life) -> None:
+    """Two rows fit the order whose answer was lost: neither is taken, neither is adopted."""
+    await life.submit()
+    life.gateway.answers = [Unknown("read-timeout")]
+    await life.dispatch()
+    await ask(life, row(life, order_number="7001"), row(life, order_number="7002"))
+    (order,) = await all_orders(life)
+    assert order["broker_order_number"] is None
+
+
+async def test_p13_what_the_broker_rejected_was_never_alive(life: Life) -> None:
+    await ask(life, their_row(life, executed_quantity=0, executions=(), state_text="거부"))
+    assert await all_orders(life) == []
+
+
+async def test_p13_a_cancellation_by_the_exchange_ends_our_order(life: Life) -> None:
+    """Nobody asked for it: no ClOrdID of a cancellation, only the order's own (fix: unsolicited cancel)."""
+    await life.submit()
+    life.gateway.answers = [Accepted(None, b"{}")]
+    await life.dispatch()
+    cl = life.gateway.sends[0].cl_ord_id
+    await life.receive(ack(cl), report(ExecType.CANCELED, "4", cl, cumulative_quantity=0, leaves_quantity=0))
+    order = await life.order()
+    assert (order["status"], order["closed"], order["reserved_cash"]) == ("canceled", True, 0)
+
+
+async def test_p13_two_workers_adopt_one_order(life: Life) -> None:
+    """Both take up a report of the same stranger at once; the number is claimed under one lock."""
+    await life.receive(ack("nobody", account=None))  # a batch of its own, so that the next two are not settled together
+    first, second = theirs(), sold(40, 40)
+    for i, one in enumerate((first, second)):
+        body = f"at once {i}".encode()
+        life.gateway.reports[body] = one
+        await life.inbox.store(RawReport("F0001", TODAY, 100 + i, body))
+    await asyncio.gather(life.applier.apply_waiting(), replace(life.applier).apply_waiting())
+    while await life.applier.apply_waiting():
+        pass
+    found = [one for one in await all_orders(life) if one["isin"] == ISIN]
+    assert len(found) == 1
+    assert found[0]["filled_quantity"] == 40
