@@ -108,6 +108,9 @@ def _conclude(facts: Facts, reading: Reading, states: States, filled: int, execu
     quantity = _implied(facts, reading) if len(reading.pending) > 1 and pending else reading.quantity
     terminal = over or executed >= quantity
     closed = terminal and reading.reported - reading.restated <= filled
+    if closed:  # what nobody will answer any more is not pending either
+        states = {**states, **_left_over(facts, life, states)}
+        pending = set() if life in ENDED else _pending(facts, reading, states, over)
     return View(
         status=shown_of(life, executed > 0, executed >= quantity, pending),
         quantity=max(quantity, executed) if executed <= facts.quantity else quantity,
@@ -115,7 +118,7 @@ def _conclude(facts: Facts, reading: Reading, states: States, filled: int, execu
         reported_quantity=reading.reported,
         remaining_quantity=0 if terminal else quantity - executed,
         closed=closed,
-        requests={**states, **_left_over(facts, life, states)} if closed else states,
+        requests=states,
         order_numbers=tuple(reading.numbers),
         stray_rejects=reading.strays,
         restated_quantity=reading.restated,
@@ -147,7 +150,8 @@ def _implied(facts: Facts, reading: Reading) -> int:
 
 
 def _pending(facts: Facts, reading: Reading, states: States, over: bool) -> set[Status]:
-    reported = {PENDING_STATUS[kind] for kind, cl, _ in reading.pending if cl not in reading.final}
+    done = {cl for cl, (state, _) in states.items() if state is RequestState.ACKNOWLEDGED}  # its own report may be lost
+    reported = {PENDING_STATUS[kind] for kind, cl, _ in reading.pending if cl not in reading.final | done}
     if facts.reports_pending or over:
         return reported
     # This broker says nothing between request and result, so our own sent request stands for it.

@@ -158,6 +158,20 @@ def test_where_a_broker_reports_no_pending_our_own_sent_request_stands_for_it() 
     assert view(replace(facts, reports_pending=True), (new(),), 0).status is Status.NEW
 
 
+def test_a_replacement_whose_report_is_lost_is_not_pending_once_a_fill_names_it() -> None:
+    """Found by the simulation: the fill carries the replacement's ClOrdID, so the replacement is in force."""
+    filled = fill(80, 80, "2", "Y")
+    seen = view(Facts(100, Decimal(70_000), (X, A)), (new(), pending_replace(), replace(filled, order_quantity=80)), 80)
+    assert (seen.status, seen.quantity, seen.requests["Y"][0]) == (Status.FILLED, 80, RequestState.ACKNOWLEDGED)
+
+
+def test_a_cancellation_without_an_answer_is_not_pending_once_the_order_has_filled() -> None:
+    """Found by the simulation: such a broker never says more, and the order stood as pending for ever."""
+    facts = Facts(100, Decimal(70_000), (X, C), reports_pending=False)
+    seen = view(facts, (new(), fill(100, 100, "2")), 100)
+    assert (seen.status, seen.closed, seen.requests["Y"]) == (Status.FILLED, True, (RequestState.REFUSED, "order-closed"))
+
+
 def test_an_inquiry_row_is_as_good_as_an_acknowledgement_and_can_end_an_order() -> None:
     lost = request("X", NEW, state=RequestState.UNKNOWN)
     seen = view(Facts(100, Decimal(70_000), (lost,), sighted=True), (), 0)
