@@ -57,6 +57,7 @@ class World:
         self.received: Counter[str] = Counter()
         self.accepted: Counter[str] = Counter()
         self.client_orders = 0
+        self.quiet = False  # while it is, the background rests: only orders, hours and who drives the market move it
         self._begin()
 
     # --- requests
@@ -164,7 +165,7 @@ class World:
         if self.hub.held:
             candidates.append(max(self.now, self.hub.held[0][0]))
         day = self.exchange.day
-        if day is not None and self.now < day.after_market.close:
+        if day is not None and not self.quiet and self.now < day.after_market.close:
             base = max(self.now, day.regular.entry)
             seconds = SLOT_SECONDS - base.second % SLOT_SECONDS if base == self.now else 0
             candidates.append((base + timedelta(seconds=seconds)).replace(microsecond=0))

@@ -1,0 +1,210 @@
+"""Who knows better: the tables by themselves (`ops.invariants`), and our books against the sandbox's.
+
+After every step in which something was written: nothing reached the platform twice (I1), every new attempt had a mandate in
+force, a manager in it and no halt against it (I5), nothing is closed here that lives there (I3), every fill of ours is one
+of theirs (I4), no verdict has turned (I7). After every `EACH`th such step and at the end: every invariant of the tables
+(I4, I6, conservation of cash and shares). At the end also: every answered request has its order (I2), nothing is stuck (I8),
+and the books are equal but for what is said to be in doubt.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from ops.campaigns.simulation.database import Server
+from ops.campaigns.simulation.upstream import Platform
+from ops.invariants import ALWAYS, AT_REST
+from service.sandbox.orders import STATUS_WORDS
+from service.sandbox.orders import Order as TheirOrder
+
+EACH = 12
+WATCHED = frozenset({"orders", "order_request", "attempt", "fill"})
+VERDICTS = frozenset({"rejected", "canceled", "expired", "filled"})
+AT_BROKER = frozenset({"sent", "acknowledged"})
+
+ORDERS = """
+    select o.id, o.status, o.closed, o.quantity, o.price, o.filled_quantity, o.reported_quantity, o.remaining_quantity,
+           o.rationale, o.isin, o.account_id, o.broker, o.manager_id, o.business_date,
+           (select array_agg(row(r.cl_ord_id, r.kind, r.state, r.reason)::text order by r.number) from order_request r
+             where r.order_id = o.id) as requests,
+           (select array_agg(r.cl_ord_id order by r.number) from order_request r where r.order_id = o.id) as ids,
+           (select array_agg(r.state order by r.number) from order_request r where r.order_id = o.id) as states,
+           (select array_agg(f.quantity || '@' || trim_scale(f.price) order by f.number) from fill f
+             where f.order_id = o.id) as fills
+    from orders o order by o.id"""
+CLAIMS = """
+    select a.request_id, a.n, r.cl_ord_id, r.kind, m.status as mandate, m.starts_on, m.ends_on, o.business_date,
+           exists (select from mandate_manager g where g.mandate_id = o.mandate_id and g.user_id = o.manager_id
+                   and g.revoked_at is null) as assigned,
+           (select count(*) from halt h where h.released_at is null and (h.scope = 'firm'
+                or (h.scope, h.target) in (('broker', o.broker), ('account', o.account_id::text), ('instrument', o.isin),
+                                           ('manager', o.manager_id::text)))) as halts
+    from attempt a join order_request r on r.id = a.request_id join orders o on o.id = r.order_id
+    left join mandate m on m.id = o.mandate_id order by a.request_id, a.n"""
+
+
+def _union(statements: Mapping[str, str]) -> str:
+    return " union all ".join(
+        f"select '{name.replace(chr(39), chr(39) * 2)}', * from ({sql}) as q{i}(which, what)"
+        for i, (name, sql) in enumerate(statements.items())
+    )
+
+
+TABLES = _union(ALWAYS)
+
+
+@dataclass
+class Oracle:
+    """One seed's."""
+
+    server: Server
+    platform: Platform
+    violations: list[str] = field(default_factory=list)
+    checks: int = 0
+    _claims: set[Any] = field(default_factory=set)
+    _verdicts: dict[Any, str] = field(default_factory=dict)
+
+    def say(self, what: str) -> None:
+        if what not in self.violations:
+            self.violations.append(what)
+
+    def after_transaction(self) -> None:
+        """Called when a transaction has ended; looks when something was written."""
+        written = self.server.written & WATCHED
+        self.server.written.clear()
+        if not written:
+            return
+        self.checks += 1
+        self._sent_once()
+        if "attempt" in written:
+            self._claimed_rightly()
+        self._orders()
+        if self.checks % EACH == 0:
+            self.tables()
+
+    def _sent_once(self) -> None:
+        for cl_ord_id, count in self.platform.world.received.items():
+            if count > 1 and cl_ord_id:
+                self.say(f"I1: {cl_ord_id} reached the platform {count} times")
+
+    def _claimed_rightly(self) -> None:
+        for one in self.server.ask(CLAIMS):
+            key = (one["request_id"], one["n"])
+            if key in self._claims:
+                continue
+            self._claims.add(key)
+            if one["kind"] == "cancellation":
+                continue
+            term = one["starts_on"] <= one["business_date"] and (one["ends_on"] is None or one["business_date"] <= one["ends_on"])
+            if one["mandate"] != "in_force" or not term or not one["assigned"]:
+                self.say(f"I5: {one['cl_ord_id']} was claimed without a mandate in force")
+            if one["halts"]:
+                self.say(f"I5: {one['cl_ord_id']} was claimed under a halt")
+
+    def _orders(self) -> None:
+        for one in self.server.ask(ORDERS):
+            theirs = self._theirs(one)
+            self._verdict(one)
+            if theirs is not None and one["closed"] and theirs.live and not theirs.busted:  # a bust we are yet to hear of
+                self.say(f"I3: {one['ids'][0]} is closed here as {one['status']} and lives there with {theirs.leaves}")
+            if theirs is None and one["states"] and one["states"][0] == "acknowledged":
+                self.say(f"I3: {one['ids'][0]} is acknowledged here and unknown there")
+            mine, real = Counter(_plain(one["fills"])), Counter(_fills(theirs, busted=True))
+            if mine - real:
+                self.say(f"I4: {one['ids']} has fills nobody made: {dict(mine - real)}")
+
+    def _verdict(self, one: Any) -> None:
+        before = self._verdicts.get(one["id"])
+        if before is not None and (not one["closed"] or _word(one["status"]) != _word(before)) and not self._busted(one):
+            self.say(f"I7: {one['ids'][0]} was {before} and is {one['status']}{'' if one['closed'] else ', open'}")
+        if one["closed"] and one["status"] in VERDICTS:
+            self._verdicts[one["id"]] = one["status"]
+
+    def _busted(self, one: Any) -> bool:
+        return any(text.startswith("-") for text in one["fills"] or ())
+
+    def _theirs(self, one: Any) -> TheirOrder | None:
+        found = self.platform.world.by_ref.get(one["ids"][0]) if one["ids"] else None
+        return found[1] if found else None
+
+    def tables(self) -> None:
+        for name, which, what in self.server.ask(TABLES):
+            self.say(f"{name}: {which}: {what}")
+
+    # --- the end
+
+    def at_end(self, answered: Mapping[str, str], now: datetime) -> int:
+        """Everything once more, and the comparison. Returns how many orders are said to be in doubt."""
+        self.tables()
+        self._sent_once()
+        self._orders()
+        rows = self.server.ask(ORDERS)
+        self._answered(rows, answered)
+        doubts = [one for one in rows if _doubt(one)]
+        self._rest(now, {one["id"] for one in doubts})
+        for one in rows:
+            if not _doubt(one):
+                self._equal(one)
+        ours = {cl for one in rows for cl in one["ids"] or ()}
+        for ref in self.platform.world.by_ref:
+            if ref not in ours:
+                self.say(f"I3: {ref} is there and not here")
+        return len(doubts)
+
+    def _answered(self, rows: list[Any], answered: Mapping[str, str]) -> None:
+        """Each client's intent has at most one order, and exactly the one that was told."""
+        by_intent: dict[str, list[str]] = {}
+        for one in rows:
+            by_intent.setdefault(one["rationale"] or "", []).append(str(one["id"]))
+        for intent, ids in by_intent.items():
+            if intent and len(ids) > 1:
+                self.say(f"I1: {intent} became {len(ids)} orders")
+        for intent, order_id in answered.items():
+            if by_intent.get(intent) != [order_id]:
+                self.say(f"I2: {intent} was answered as {order_id} and is {by_intent.get(intent)}")
+
+    def _rest(self, now: datetime, doubted: set[Any]) -> None:
+        for name, sql in AT_REST.items():
+            for row in self.server.ask(sql, *((now,) if "$1" in sql else ())):
+                if row[0] not in {str(one) for one in doubted}:
+                    self.say(f"I8: {name}: {row[0]}: {row[1]}")
+
+    def _equal(self, one: Any) -> None:
+        theirs = self._theirs(one)
+        name = f"{one['ids'][0]} {one['requests']}"
+        if theirs is None:
+            if one["filled_quantity"] or not one["closed"]:
+                self.say(f"books: {name} is {one['status']} here and was never there")
+            return
+        if sorted(_plain(one["fills"])) != sorted(_fills(theirs)):
+            self.say(f"I4: {name}: fills {_plain(one['fills'])} here, {_fills(theirs)} there")
+        mine = (one["remaining_quantity"], _word(one["status"]))
+        real = (theirs.leaves, _word(STATUS_WORDS.get(theirs.status, theirs.status)))
+        if mine != real:
+            self.say(f"books: {name}: {mine} here, {real} there")
+        if theirs.price is not None and one["price"] != Decimal(theirs.price) and theirs.executed < theirs.ordered:
+            self.say(f"books: {name}: price {one['price']} here, {theirs.price} there")
+
+
+def _doubt(one: Any) -> bool:
+    return "unknown" in (one["states"] or ()) or one["reported_quantity"] > one["filled_quantity"]
+
+
+def _plain(fills: Any) -> list[str]:
+    """Fills that stand: a reversal takes its fill with it."""
+    standing: Counter[str] = Counter(text for text in fills or () if not text.startswith("-"))
+    standing.subtract(text[1:] for text in fills or () if text.startswith("-"))
+    return sorted(standing.elements())
+
+
+def _fills(theirs: TheirOrder | None, *, busted: bool = False) -> list[str]:
+    if theirs is None:
+        return []
+    return sorted(f"{fill.quantity}@{fill.price}" for fill in (*theirs.fills, *(theirs.busted if busted else ())))
+
+
+def _word(status: str) -> str:
+    return {"cancelled": "canceled", "done_for_day": "expired"}.get(status, status)

@@ -1,0 +1,222 @@
+"""One seed: a day from before the opening to the night, and what was found."""
+
+import asyncio
+import gc
+import random
+import sys
+import warnings
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from typing import Any
+
+from ops.campaigns.simulation.database import Server
+from ops.campaigns.simulation.house import House, Member, settings
+from ops.campaigns.simulation.loop import Process, SimulatedLoop, Trace
+from ops.campaigns.simulation.oracle import Oracle
+from ops.campaigns.simulation.player import DAY, NIGHT, Book, Player
+from ops.campaigns.simulation.upstream import Platform
+from ops.campaigns.simulation.weather import Weather
+from service.accounts.synchronise_accounts import synchronise_accounts
+from service.accounts.take_opening import take_opening
+from service.core import clock, ids
+from service.core.principal import Principal, Role
+from service.infra.roles import WORKER
+from service.mandates.create_client import create_client
+from service.mandates.create_mandate import create_mandate
+from service.mandates.model import MandateStatus
+from service.market.book import MarketBook
+from service.market.synchronise_instruments import synchronise_instruments
+from service.people.create_user import create_user
+
+START = datetime.combine(DAY.date(), time(8, 20), DAY.tzinfo)
+LOOK_S = 25.0  # virtual seconds in which every account is asked about at least once
+PATIENCE = 80  # times five seconds the house is given to come to rest
+# What will come to an end without a person: an order whose request is in doubt will not, unless evidence is found.
+BUSY = """
+    select (select count(*) from order_request where state in ('queued', 'sending'))
+         + (select count(*) from inbox where state = 'waiting')
+         + (select count(*) from orders o where not closed and not exists (
+                select from order_request r where r.order_id = o.id and r.state = 'unknown'))"""
+
+
+@dataclass
+class Outcome:
+    """What one seed came to."""
+
+    seed: int
+    digest: str = ""
+    violations: list[str] = field(default_factory=list)
+    tally: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
+    kills: int = 0
+    steps: int = 0
+    checks: int = 0
+    virtual_s: float = 0.0
+    doubts: int = 0
+    tail: list[str] = field(default_factory=list)
+
+
+class Simulation:
+    """A server with a firm in it, on which seeds are played one after the other."""
+
+    def __init__(self) -> None:
+        self.server = Server()
+        self.books: list[Book] = []
+        _Run(self.server, 0, []).prepare(self)
+        self.server.remember()
+        gc.collect()
+        gc.freeze()
+
+    def play(self, seed: int, *, shift: bool = False) -> Outcome:
+        """One day. `shift` draws one number more from the order of tasks: another interleaving of the same day."""
+        self.server.restore()
+        run = _Run(self.server, seed, self.books)
+        if shift:
+            run.loop.chance.random()
+        return run.play()
+
+    def close(self) -> None:
+        self.server.close()
+
+
+class _Run:
+    """The objects of one seed."""
+
+    def __init__(self, server: Server, seed: int, books: list[Book]) -> None:
+        self.server, self.seed, self.books = server, seed, books
+        self.trace = Trace()
+        self.loop = SimulatedLoop(random.Random(f"{seed}:tasks"), self.trace)
+        self.weather = Weather(seed, self.loop)
+        self.platform = Platform(self.loop, self.weather, START)
+        self.house = House(seed, self.loop, server, self.platform, self.weather)
+        self.oracle = Oracle(server, self.platform)
+        self.player = Player(self.house, books, random.Random(f"{seed}:people"))
+
+    def play(self) -> Outcome:
+        outcome = Outcome(self.seed)
+        self.loop.after_step = self._after_step
+        self.weather.committed = self.oracle.after_transaction
+        try:
+            self._in_the_loop(self._day(outcome))
+        except Exception as error:
+            self.oracle.say(f"the day broke off: {type(error).__name__}: {error}")
+        outcome.digest, outcome.tail = self.trace.digest(), list(self.trace.tail)
+        outcome.violations = self.oracle.violations
+        outcome.tally, outcome.faults = dict(self.player.tally), dict(self.weather.fired)
+        for one in self.platform.world.faults.fired:
+            outcome.faults[one["fault"]] = outcome.faults.get(one["fault"], 0) + 1
+        outcome.kills, outcome.steps, outcome.checks = self.house.kills, self.loop.steps, self.oracle.checks
+        outcome.virtual_s = self.loop.time() - 1000.0
+        return outcome
+
+    def _in_the_loop(self, work: Any) -> None:
+        bits = random.Random(f"{self.seed}:ids")
+        clock.stand_in(monotonic=self.loop.time, wall=self.weather.real_now)
+        ids.draw_from(bits.getrandbits)
+        gc.disable()
+        try:
+            self.loop.run_until_complete(work)
+        finally:
+            self.weather.calm = True
+            for one in self.house.members.values():
+                one.process.alive = False
+            clock.stand_in()
+            ids.draw_from()
+            self._bury()
+            gc.enable()
+            gc.collect()
+
+    def _bury(self) -> None:
+        """Drop what is still waiting, while nobody can reach the database any more."""
+        self.loop._ready.clear()  # type: ignore[attr-defined]
+        self.loop._scheduled.clear()  # type: ignore[attr-defined]
+        self.loop.dropped.clear()
+        self.loop.close()
+
+    def _after_step(self) -> None:
+        for one in self.house.members.values():
+            if one.database.depth:
+                self.oracle.say(f"{one.process.name} waits for the world inside a transaction")
+        if self.weather.strikes("killed"):
+            self.house.kill_one()
+
+    # --- the day
+
+    async def _day(self, outcome: Outcome) -> None:
+        passing = asyncio.ensure_future(self.player.pass_time())
+        self.house.start()
+        await asyncio.sleep(4.0)  # the stream is live
+        self.weather.calm = False
+        self.platform.trouble(self.seed)
+        await self.player.day()
+        self.weather.calm = True
+        self.platform.calm()
+        await self._come_to_rest(outcome)
+        passing.cancel()
+
+    async def _come_to_rest(self, outcome: Outcome) -> None:
+        for _ in range(8):  # until nobody can bring an answer to what was under way
+            await asyncio.sleep(5.0)
+            if not self.server.ask("select from attempt where outcome is null limit 1"):
+                break
+        self.player.jump(NIGHT)
+        await asyncio.sleep(LOOK_S)
+        for _ in range(PATIENCE):
+            if not self._busy():
+                break
+            await asyncio.sleep(5.0)
+        outcome.doubts = self.oracle.at_end(self.player.answered, self.platform.now())
+
+    def _busy(self) -> bool:
+        return bool(self.server.ask(BUSY)[0][0])
+
+    # --- the firm
+
+    def prepare(self, simulation: Simulation) -> None:
+        self._in_the_loop(self._found(simulation))
+
+    async def _found(self, simulation: Simulation) -> None:
+        member = self.house.member(Process("house"), WORKER)
+        wiring = member.wiring
+        common: dict[str, Any] = {"transaction": wiring.transaction, "gateway": wiring.gateway, "clock": wiring.clock}
+        await synchronise_instruments(**common)
+        await synchronise_accounts(**common, vault=wiring.vault, brokers=wiring.brokers)
+        await take_opening(**common, vault=wiring.vault)
+        self.server.market = MarketBook(wiring.transaction, fresh_s=1e12)
+        await self.server.market.rules()
+        simulation.books = await self._mandates(self._office(member))
+
+    def _office(self, member: Member) -> Any:
+        from service.infra.roles import APP
+
+        return self.house.member(member.process, APP).wiring
+
+    async def _mandates(self, wiring: Any) -> list[Book]:
+        users = [await create_user(transaction=wiring.transaction, name=name, roles=[Role.MANAGER]) for name in ("kim", "lee")]
+        managers = [Principal(one.id, one.name, one.roles) for one in users]
+        books: list[Book] = []
+        rows = self.server.ask("select id, number, broker from account where contract_status = '0' order by broker, number")
+        for i, row in enumerate(rows):
+            manager = managers[i % 2]
+            client = await create_client(transaction=wiring.transaction, vault=wiring.vault, name=f"가상 {i}", kind="individual")
+            mandate = await create_mandate(
+                transaction=wiring.transaction, client_id=client.id, name=f"가상 계약 {i}", starts_on=date(2026, 1, 2),
+                status=MandateStatus.IN_FORCE, account_ids=[row["id"]], manager_ids=[manager.user_id],
+            )  # fmt: skip
+            held = self.server.ask("select isin, opening from holding where account_id = $1 order by isin", row["id"])
+            holdings = {one["isin"]: one["opening"] for one in held}
+            books.append(Book(row["id"], row["number"], row["broker"], manager, mandate.id, holdings))
+        return books
+
+
+def silence() -> None:
+    """The service's own words are not the simulation's."""
+    import logging
+
+    import structlog
+
+    warnings.simplefilter("ignore")
+    sys.unraisablehook = lambda _what: None  # coroutines of killed processes complain when they are collected
+    logging.disable(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=False)
+    settings()
