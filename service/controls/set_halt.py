@@ -7,7 +7,7 @@ answer. Refusals: halt-target-unknown 422 · gate-busy 503, when a claim holds t
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from service.infra.idempotency import Answer, Intent
 
 ROUTE = "POST /v1/halts"
 LOOK_AGAIN_S = 0.05
+HOLD_S = 60  # longer than anything under way can take to settle
 LOCK_NOT_AVAILABLE = "55P03"
 
 TargetKnown = Callable[[AsyncConnection, Scope, str], Awaitable[bool]]
@@ -67,7 +68,7 @@ async def set_halt(
             await _check_target(switch, connection, made)
             before = await _set(switch, connection, made, principal, request_id)
             answer = _answer(made, before)
-            await idempotency.remember(connection, intent, answer)
+            await idempotency.remember(connection, replace(intent, hold_s=HOLD_S if before else 0), answer)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
             raise
@@ -114,7 +115,7 @@ async def _set(
 
 
 async def _settled(switch: Switch, made: Halt, before: list[UnderWay], answer: Answer, intent: Intent) -> Answer:
-    """Wait for what was under way, then answer with it. The stored first answer becomes this one."""
+    """Wait for what was under way, then answer with it: that is the first answer, which every replay repeats."""
     seen = before
     while not all(one.settled for one in seen):
         await asyncio.sleep(LOOK_AGAIN_S)
@@ -124,8 +125,7 @@ async def _settled(switch: Switch, made: Halt, before: list[UnderWay], answer: A
         return answer
     final = _answer(made, seen)
     async with switch.transaction() as connection:
-        await idempotency.revise(connection, intent, final)
-    return final
+        return final if await idempotency.finish(connection, intent, final) else answer
 
 
 def _answer(made: Halt, under_way: Sequence[UnderWay]) -> Answer:

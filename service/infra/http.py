@@ -156,6 +156,7 @@ async def strictly(request: Request) -> None:
     A misspelt filter would answer with everybody's orders, a name that stands twice with another order.
     """
     _check_query(request)
+    _check_key(request)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise HTTPException(415, "The body is compressed; send it as it is.")
     body = await request.body()
@@ -173,9 +174,19 @@ def is_json(content_type: str) -> bool:
 def _check_query(request: Request) -> None:
     known = {one.alias for one in request.scope["route"].dependant.query_params}
     given = Counter(name for name, _ in request.query_params.multi_items())
-    unknown = tuple(Violation("unknown_field", name, "this parameter is not known here") for name in given if name not in known)
+    unknown = tuple(Violation("unknown-field", name, "this parameter is not known here") for name in given if name not in known)
     if unknown:
         raise Invalid("unknown-field", "The address has parameters that this call does not know.", violations=unknown)
     twice = tuple(Violation("repeated", name, "this parameter is given more than once") for name in given if given[name] > 1)
     if twice:
         raise Invalid("validation-failed", "A parameter is given more than once.", violations=twice)
+
+
+def _check_key(request: Request) -> None:
+    """Of two keys neither is the intent's."""
+    asked = {one.alias.lower() for one in request.scope["route"].dependant.header_params}
+    if "idempotency-key" in asked and len(request.headers.getlist("idempotency-key")) > 1:
+        violation = Violation("repeated", "Idempotency-Key", "header is given more than once")
+        raise BadRequest(
+            "idempotency-key-required", "The header Idempotency-Key is given more than once.", violations=(violation,)
+        )

@@ -1,7 +1,8 @@
 """The same key and body never makes a second effect (P1).
 
 The key is inserted in the statement of its effect, so that the two commit or vanish together. A parallel twin waits on
-the unique index, then meets the first one's answer. Scope: user, method and path template, key; the hash covers the
+the unique index, then meets the first one's answer; while the first call holds its answer back (`Prefer: wait`) the key
+is in progress, so that there never are two first answers. Scope: user, method and path template, key; the hash covers the
 validated, canonical body, so that spacing and key order do not matter.
 """
 
@@ -12,13 +13,14 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import FromClause, Insert, Select, bindparam, insert, select, update
+from sqlalchemy import FromClause, Insert, Integer, Select, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.errors import BadRequest, Conflict, Invalid, Violation
 from service.infra.tables import idempotency_key
 
+STORED = ("user_id", "route", "key", "body_hash", "status", "response", "content_type")
 KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -30,6 +32,7 @@ class Intent:
     route: str  # "POST /v1/orders"
     key: str
     body_hash: bytes
+    hold_s: int = 0  # so many seconds the first call may still wait before its answer is final
 
 
 @dataclass(frozen=True)
@@ -42,25 +45,30 @@ class Answer:
     content_type: str = "application/json"
 
 
-def intent(*, user_id: UUID, route: str, key: str | None, body: Any) -> Intent:
+def intent(*, user_id: UUID, route: str, key: str | None, body: Any, hold_s: int = 0) -> Intent:
     """Read the `Idempotency-Key`. Raises BadRequest when it is missing or not 1 to 128 visible ASCII characters."""
     if key is None or not KEY.fullmatch(key):
         what = "is missing" if key is None else "is not 1 to 128 visible ASCII characters"
         raise BadRequest(
             "idempotency-key-required",
             f"The header Idempotency-Key {what}. Send a new random key for every new intent, and the same key to retry it.",
-            violations=(Violation("idempotency_key", "Idempotency-Key", f"header {what}"),),
+            violations=(Violation("idempotency-key", "Idempotency-Key", f"header {what}"),),
         )
     canonical = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
-    return Intent(user_id, route, key, hashlib.sha256(canonical).digest())
+    return Intent(user_id, route, key, hashlib.sha256(canonical).digest(), hold_s)
 
 
 def insert_part(source: FromClause) -> Insert:
     """The insert as a part of a hot statement, one row for each row of `source`: binds `idem_user_id, idem_route,
-    idem_key, idem_body_hash, idem_status, idem_response, idem_content_type`."""
-    names = ("user_id", "route", "key", "body_hash", "status", "response", "content_type")
-    binds = [bindparam(f"idem_{name}", type_=idempotency_key.c[name].type) for name in names]
-    return insert(idempotency_key).from_select(names, select(*binds).select_from(source))
+    idem_key, idem_body_hash, idem_status, idem_response, idem_content_type, idem_hold_s`."""
+    binds = [bindparam(f"idem_{name}", type_=idempotency_key.c[name].type) for name in STORED]
+    return insert(idempotency_key).from_select((*STORED, "held_until"), select(*binds, _held_until()).select_from(source))
+
+
+def _held_until() -> Any:
+    """By the database's clock, for every process asks it; null when the first answer is final at once."""
+    seconds = bindparam("idem_hold_s", type_=Integer)
+    return case((seconds > 0, func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)))
 
 
 def part_values(wanted: Intent, answer: Answer) -> dict[str, Any]:
@@ -72,6 +80,7 @@ def part_values(wanted: Intent, answer: Answer) -> dict[str, Any]:
         "idem_status": answer.status,
         "idem_response": answer.body,
         "idem_content_type": answer.content_type,
+        "idem_hold_s": wanted.hold_s if answer.status < 300 else 0,
     }
 
 
@@ -83,6 +92,7 @@ def lookup_part() -> Select[Any]:
         table.status.label("idem_status"),
         table.response.label("idem_response"),
         table.content_type.label("idem_content_type"),
+        (table.held_until > func.clock_timestamp()).label("idem_held"),
     ).where(
         table.user_id == bindparam("idem_user_id"),
         table.route == bindparam("idem_route"),
@@ -98,32 +108,39 @@ async def stored(connection: AsyncConnection, wanted: Intent) -> Answer | None:
 
 
 def replay(row: Any, wanted: Intent) -> Answer:
-    """The stored answer of a look-up row, or the refusal when the body differs."""
+    """The stored answer of a look-up row. Raises Invalid when the body differs, Conflict while the first call waits for the
+    broker to speak: until then there is no answer that could be repeated."""
     if row["idem_body_hash"] != wanted.body_hash:
         raise Invalid(
             "idempotency-key-reused",
             "This Idempotency-Key was used with another body. Nothing was done. Use a new key for a new intent.",
-            violations=(Violation("idempotency_key_reused", "Idempotency-Key", "used before with another body"),),
+            violations=(Violation("idempotency-key-reused", "Idempotency-Key", "used before with another body"),),
         )
+    if row["idem_held"]:
+        raise still_running()
     return Answer(row["idem_status"], row["idem_response"], replayed=True, content_type=row["idem_content_type"])
 
 
 async def remember(connection: AsyncConnection, wanted: Intent, answer: Answer) -> None:
     """Store a first answer in the caller's transaction; a twin that came first makes this raise Conflict."""
-    values = {name.removeprefix("idem_"): value for name, value in part_values(wanted, answer).items()}
-    done = await connection.execute(upsert(idempotency_key).values(values).on_conflict_do_nothing())
+    binds = {name: bindparam(f"idem_{name}", type_=idempotency_key.c[name].type) for name in STORED}
+    written = upsert(idempotency_key).values(**binds, held_until=_held_until()).on_conflict_do_nothing()
+    done = await connection.execute(written, part_values(wanted, answer))
     if done.rowcount == 0:
         raise still_running()
 
 
-async def revise(connection: AsyncConnection, wanted: Intent, answer: Answer) -> None:
-    """Replace the stored answer before it was first given (a caller that asked to wait)."""
+async def finish(connection: AsyncConnection, wanted: Intent, answer: Answer) -> bool:
+    """The first call has waited: this is the first answer, and from now on every replay's. False when it came too late: the
+    stored answer may have been given since, so it stands."""
     table = idempotency_key.c
-    await connection.execute(
+    mine = (table.user_id == wanted.user_id) & (table.route == wanted.route) & (table.key == wanted.key)
+    done = await connection.execute(
         update(idempotency_key)
-        .where(table.user_id == wanted.user_id, table.route == wanted.route, table.key == wanted.key)
-        .values(status=answer.status, response=answer.body)
+        .where(mine, table.held_until > func.clock_timestamp())
+        .values(status=answer.status, response=answer.body, held_until=None)
     )
+    return done.rowcount == 1
 
 
 def still_running() -> Conflict:

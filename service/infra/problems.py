@@ -157,7 +157,7 @@ def _of_validation(path: str, errors: Sequence[Any], refusals: Mapping[str, str]
         is_list = isinstance(whole[0], list)
         slug = next((slug for start, slug in refusals.items() if is_list and path.startswith(start)), "object-expected")
         said = "is an array" if is_list else "is not an object"
-        return problem(slug, 422, CATALOGUE[slug].meaning, violations=[Violation(_code(slug), "", said)])
+        return problem(slug, 422, CATALOGUE[slug].meaning, violations=[Violation(slug, "", said)])
     violations = [_violation(error) for error in errors]
     slug = _shape_slug(errors)
     many = f"{len(violations)} fields are" if len(violations) > 1 else "One field is"
@@ -173,18 +173,14 @@ def _shape_slug(errors: Sequence[Any]) -> str:
     return "validation-failed"
 
 
-def _code(slug: str) -> str:
-    return slug.replace("-", "_")
-
-
 def _violation(error: Mapping[str, Any]) -> Violation:
     """Never with the input: it may be a secret sent to the wrong field."""
     place, *path = error["loc"]
     field = ".".join(str(part) for part in (path if path or place == "body" else [place]))
     if error["type"] == "extra_forbidden":
-        return Violation("unknown_field", field, "this field is not known here")
+        return Violation("unknown-field", field, "this field is not known here")
     code = {"missing": "required"}.get(error["type"], error["type"])
-    return Violation(code, field, str(error["msg"]).removeprefix("Value error, "))
+    return Violation(code.replace("_", "-"), field, str(error["msg"]).removeprefix("Value error, "))
 
 
 # --- OpenAPI -----------------------------------------------------------------------------------------------------------

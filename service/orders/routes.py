@@ -24,7 +24,7 @@ from service.orders.model import Status
 from service.orders.resolutions import decide, propose
 from service.orders.shown import shown
 from service.orders.submit import ROUTE, submit
-from service.orders.waiting import seconds_wanted, settled
+from service.orders.waiting import hold, seconds_wanted, settled
 
 router = APIRouter(prefix="/v1", tags=["orders"])
 
@@ -107,7 +107,8 @@ async def submit_order(
 ) -> Response:
     """One order. Answered once it is durably on disk with its ledger entry; it is sent behind the answer."""
     refuse_shape(body.violations())
-    intent = idempotency.intent(user_id=principal.user_id, route=ROUTE, key=key, body=body.model_dump(mode="json"))
+    content = body.model_dump(mode="json")
+    intent = idempotency.intent(user_id=principal.user_id, route=ROUTE, key=key, body=content, hold_s=hold(prefer))
     desk = desk_of(request)
     answer = await submit(desk, body.asked(), principal=principal, intent=intent, request_id=request_id.get() or "")
     return given(await _waited(request, answer, prefer, principal, intent))
@@ -199,7 +200,7 @@ async def amend_order(
 ) -> Response:
     """A new price for the whole remainder, or a lower quantity; never both, never more."""
     refuse_shape(body.violations())
-    intent = _intent(principal, "amendments", order_id, key, body.model_dump(mode="json"))
+    intent = _intent(principal, "amendments", order_id, key, body.model_dump(mode="json"), prefer)
     answer = await amend(
         desk_of(request), order_id, price=schemas.decimal_or_none(body.price), quantity=body.quantity,
         principal=principal, intent=intent, request_id=request_id.get() or "",
@@ -224,7 +225,7 @@ async def cancel_order(
 ) -> Response:
     """Cancel everything that remains. An order that was never sent is withdrawn here."""
     content = body.model_dump(mode="json") if body else {}
-    intent = _intent(principal, "cancellations", order_id, key, content)
+    intent = _intent(principal, "cancellations", order_id, key, content, prefer)
     answer = await cancel(desk_of(request), order_id, principal=principal, intent=intent, request_id=request_id.get() or "")
     return given(await _waited(request, answer, prefer, principal, intent))
 
@@ -270,7 +271,9 @@ async def decide_resolution(
     return given(answer)
 
 
-def _intent(principal: Principal, what: str, order_id: UUID, key: str | None, body: dict[str, Any]) -> Intent:
+def _intent(
+    principal: Principal, what: str, order_id: UUID, key: str | None, body: dict[str, Any], prefer: str | None = None
+) -> Intent:
     """The order's id counts as part of the body: the same key for another order is another body."""
-    whole = body | {"order_id": str(order_id)}
-    return idempotency.intent(user_id=principal.user_id, route=f"POST /v1/orders/{{id}}/{what}", key=key, body=whole)
+    whole, route = body | {"order_id": str(order_id)}, f"POST /v1/orders/{{id}}/{what}"
+    return idempotency.intent(user_id=principal.user_id, route=route, key=key, body=whole, hold_s=hold(prefer))

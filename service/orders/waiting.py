@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -16,12 +17,14 @@ from service.orders import store
 from service.orders.desk import Desk
 from service.orders.intents import books_of
 from service.orders.model import Order, RequestState, Status
-from service.orders.resource import order_document
+from service.orders.shown import shown
 
 LONGEST_S = 10
 POLL_S = 0.25
 WAIT = re.compile(r"\bwait=(\d{1,4})\b")
 UNSPOKEN = frozenset({RequestState.QUEUED, RequestState.SENDING, RequestState.SENT})
+
+HOLD_S = 5  # longer than the wait itself: time to write the answer down
 
 Subscribe = Callable[[str], AbstractAsyncContextManager[Wake]]
 
@@ -32,29 +35,36 @@ def seconds_wanted(prefer: str | None) -> int:
     return min(int(found.group(1)), LONGEST_S) if found else 0
 
 
+def hold(prefer: str | None) -> int:
+    """For how long the key stays in progress."""
+    seconds = seconds_wanted(prefer)
+    return seconds + HOLD_S if seconds else 0
+
+
 async def settled(
     desk: Desk, subscribe: Subscribe, answer: Answer, *, seconds: int, principal: Principal, intent: Intent
 ) -> Answer:
-    """The order after the broker has acknowledged or rejected the newest request, or after `seconds`. The stored first
-    answer becomes this one, so that a replay gives the same bytes."""
+    """The order after the broker has acknowledged or rejected the newest request, or after `seconds`: the first answer,
+    which every replay repeats. Whoever asks under the same key meanwhile is told that the first call is still running."""
     order_id = UUID(orjson.loads(answer.body)["id"])
-    order = await _until_spoken(desk, subscribe, order_id, principal, monotonic() + seconds)
-    if order is None:
-        return answer
-    final = Answer(answer.status, orjson.dumps(order_document(order)))
+    document = await _until_spoken(desk, subscribe, order_id, principal, monotonic() + seconds)
+    final = answer if document is None else Answer(answer.status, orjson.dumps(document))
     async with desk.transaction() as connection:
-        await idempotency.revise(connection, intent, final)
-    return final
+        return final if await idempotency.finish(connection, intent, final) else answer
 
 
-async def _until_spoken(desk: Desk, subscribe: Subscribe, order_id: UUID, principal: Principal, until: float) -> Order | None:
+async def _until_spoken(
+    desk: Desk, subscribe: Subscribe, order_id: UUID, principal: Principal, until: float
+) -> dict[str, Any] | None:
     async with subscribe("orders.changed") as wake:
         while True:
             async with desk.transaction(books=books_of(principal)) as connection:
                 order = await store.load(connection, order_id)
-            left = until - monotonic()
-            if order is None or _spoken(order) or left <= 0:
-                return order
+                left = until - monotonic()
+                if order is None:
+                    return None
+                if _spoken(order) or left <= 0:
+                    return (await shown(connection, [order]))[0]
             await wake.wait(min(left, POLL_S))
 
 

@@ -179,8 +179,8 @@ async def test_every_violation_is_listed_by_its_path_and_without_the_value(clien
     said = a_problem(answer, "validation-failed", 422)
     listed = {(each["code"], each["field"]) for each in said["violations"]}  # type: ignore[attr-defined]
     assert listed == {
-        ("required", "account"), ("string_type", "leg.isin"), ("greater_than", "leg.quantity"),
-        ("unknown_field", "leg.ci"), ("unknown_field", "colour"),
+        ("required", "account"), ("string-type", "leg.isin"), ("greater-than", "leg.quantity"),
+        ("unknown-field", "leg.ci"), ("unknown-field", "colour"),
     }  # fmt: skip
     assert "canary" not in answer.text
 

@@ -79,6 +79,40 @@ async def test_wait_answers_after_the_broker_has_spoken(api: Api) -> None:
     assert (again.content, again.headers["Idempotent-Replayed"]) == (answer.content, "true")
 
 
+async def test_p01_while_the_first_call_waits_its_key_is_in_progress_and_there_is_one_first_answer(api: Api) -> None:
+    """Nobody sends here, so the first call waits its whole second. Twins meanwhile learn that it is running; after it all get
+    its very bytes."""
+    order = await cheap(api)
+    first = asyncio.create_task(api.order(headers={"Prefer": "wait=2"}, key="held", **order))
+    while not await api.rows("select 1 from idempotency_key where key = 'held'"):  # noqa: ASYNC110 - a row tells nobody
+        await asyncio.sleep(0)
+    for prefer in ({}, {"Prefer": "wait=1"}):
+        twin = await api.order(headers=prefer, key="held", **order)
+        assert (twin.status_code, twin.json()["type"]) == (409, "/problems/idempotency-in-progress")
+    told = await first
+    again = [await api.order(key="held", **order) for _ in range(2)]
+    assert {one.content for one in again} == {told.content}
+    assert {one.headers["Idempotent-Replayed"] for one in again} == {"true"}
+
+
+async def test_p01_a_caller_that_died_waiting_leaves_its_stored_first_answer(api: Api) -> None:
+    order = await cheap(api)
+    answer = await api.order(headers={"Prefer": "wait=1"}, key="died", **order)
+    await api.rows("update idempotency_key set held_until = now() - interval '1 s' where key = 'died'")  # as if it never ended
+    again = await api.order(key="died", **order)
+    assert (again.status_code, again.json()["id"]) == (201, answer.json()["id"])
+
+
+async def test_p01_two_keys_are_no_key(api: Api) -> None:
+    bearer = ("Authorization", f"Bearer {api.keys['manager']}")
+    for keys in (("one", "two"), ("same", "same")):
+        headers = [bearer, *[("Idempotency-Key", one) for one in keys]]
+        answer = await api.client.post("/v1/orders", json=api.good(), headers=headers)
+        assert (answer.status_code, answer.json()["type"]) == (400, "/problems/idempotency-key-required")
+        assert answer.json()["violations"][0]["code"] == "repeated"
+    assert not await api.rows("select 1 from idempotency_key where key in ('one', 'two', 'same')")
+
+
 async def test_wait_is_over_when_it_is_over(api: Api) -> None:
     """Nobody sends here: the answer comes all the same, as it stands."""
     order = await cheap(api)
