@@ -28,7 +28,7 @@ from service.settlement.store import load_figures
 
 log = structlog.get_logger()
 
-BATCH = 200
+BATCH = 500
 LOOK_EVERY = timedelta(seconds=2)  # business time after which what nobody knew is looked at again
 
 

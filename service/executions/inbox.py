@@ -27,8 +27,7 @@ class Inbox:
         message = Raw("stream", raw.body, self.clock.now(), raw.com_id, raw.seq_date, raw.seq)
         async with self.transaction() as connection:
             new = await self.vault.keep(connection, [message])
-            for raw_id in new:
-                await store.enqueue(connection, raw_id, raw)
+            await store.enqueue(connection, [(raw_id, raw) for raw_id in new])
             fp("inbox.before_commit")
         fp("inbox.after_commit")
         if new:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import FromClause, Uuid, bindparam, func, insert, select, update
+from sqlalchemy import FromClause, Uuid, bindparam, column, func, insert, select, update
 from sqlalchemy import Sequence as SqlSequence
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -60,12 +60,25 @@ class Fill:
 FILL_FIELDS = tuple(one.name for one in fields(Fill))
 
 
-async def enqueue(connection: AsyncConnection, raw_id: UUID, raw: RawReport) -> None:
-    await connection.execute(
-        insert(inbox).values(
-            raw_id=raw_id, arrived=arrived_seq.next_value(), com_id=raw.com_id, seq_date=raw.seq_date, seq=raw.seq
-        )
-    )
+async def enqueue(connection: AsyncConnection, messages: Sequence[tuple[UUID, RawReport]]) -> None:
+    """Stored messages wait to be applied, in this order."""
+    if messages:
+        ids, raws = zip(*messages, strict=True)
+        given = {name: [getattr(one, name) for one in raws] for name in ("com_id", "seq_date", "seq")}
+        await ENQUEUE.on(connection, raw_id=list(ids), **given)
+
+
+def _enqueue() -> Any:
+    named = ("raw_id", "com_id", "seq_date", "seq")
+    binds = [bindparam(name, type_=ARRAY(inbox.c[name].type)) for name in named]
+    given = func.unnest(*binds).table_valued(*[column(name, inbox.c[name].type) for name in named], with_ordinality="place")
+    rows = given.render_derived(name="given")
+    ordered = select(*[rows.c[name] for name in named]).order_by(rows.c.place).subquery()
+    numbered = select(*[ordered.c[name] for name in named], arrived_seq.next_value())
+    return insert(inbox).from_select([*named, "arrived"], numbered).returning(inbox.c.raw_id)
+
+
+ENQUEUE = HotStatement(_enqueue())
 
 
 async def waiting(connection: AsyncConnection, limit: int) -> list[Waiting]:
