@@ -50,6 +50,9 @@ class Costs:
     def __add__(self, more: "Costs") -> "Costs":
         return Costs(self.commission + more.commission, self.transaction + more.transaction, self.rural + more.rural)
 
+    def __mul__(self, times: int) -> "Costs":
+        return Costs(self.commission * times, self.transaction * times, self.rural * times)
+
 
 @dataclass(slots=True)
 class Settlement:
@@ -63,13 +66,24 @@ class Settlement:
     amount: int = 0
     costs: Costs = field(default_factory=Costs)
     pieces: list[Piece] = field(default_factory=list)
+    bases: dict[str, int] = field(default_factory=dict)
     settled: bool = False
 
-    def count(self, profile: Profile) -> None:
-        """Quantity, amount and costs from the executions themselves."""
-        self.quantity = sum(piece.quantity for piece in self.pieces)
-        self.amount = sum(piece.quantity * piece.price for piece in self.pieces)
-        self.costs = costs(profile, self)
+    def change(self, profile: Profile, piece: Piece, sign: int) -> None:
+        """Take an execution in (1) or back out (-1); costs follow on the broker's base, without counting the rest again."""
+        amount = piece.quantity * piece.price
+        self.quantity += sign * piece.quantity
+        self.amount += sign * amount
+        if profile.cost_base == "fill":
+            self.costs += self._cost(profile, amount) * sign
+            return
+        base = "" if profile.cost_base == "day" else piece.order
+        before = self.bases.get(base, 0)
+        self.bases[base] = before + sign * amount
+        self.costs += self._cost(profile, self.bases[base]) + self._cost(profile, before) * -1
+
+    def _cost(self, profile: Profile, amount: int) -> "Costs":
+        return cost_of(profile, self.isin, self.side, amount, self.settle_date)
 
     @property
     def cash(self) -> int:
@@ -107,7 +121,7 @@ class Account:
         cost = self._hold(day, isin, side, piece)
         settlement = self._settlement(day, isin, side)
         settlement.pieces.append(replace(piece, cost=cost))
-        settlement.count(profile)
+        settlement.change(profile, piece, 1)
 
     def unbook(self, profile: Profile, day: date, isin: str, side: str, piece: Piece) -> bool:
         """Take one execution back; False (and nothing happens) when it has settled or its shares are gone."""
@@ -116,7 +130,7 @@ class Account:
         if found is None or settlement.settled or (side == "buy" and self.quantity(isin) < piece.quantity):
             return False
         settlement.pieces.remove(found)
-        settlement.count(profile)
+        settlement.change(profile, found, -1)
         self._unhold(day, isin, side, found)
         return True
 

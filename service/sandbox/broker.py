@@ -59,7 +59,7 @@ class Broker:
     held: list[Callable[[], None]] | None = None
     numbers: int = 0
     book: dict[tuple[str, date], list[Order]] = field(default_factory=dict)
-    open: list[Order] = field(default_factory=list)
+    working: dict[str, list[Order]] = field(default_factory=dict)
 
     def start_day(self, day: date) -> None:
         """Order numbers begin again where that is the broker's habit, and what is due settles."""
@@ -140,11 +140,18 @@ class Broker:
             act()
 
     def keep(self, order: Order) -> None:
-        """Into the day's book; `open` is swept when it is read, so an order that lives again must be kept again."""
+        """Into the day's book, and under its names."""
         self.orders.append(order)
         self.book.setdefault((order.account, order.business_date), []).append(order)
-        self.open.append(order)
         self.register(self, order)
+
+    def works(self, order: Order) -> None:
+        """From now on it holds back cash or shares; `live_of` forgets it when it is no longer live."""
+        self.working.setdefault(order.account, []).append(order)
+
+    def live_of(self, account: str) -> list[Order]:
+        self.working[account] = live = [order for order in self.working.get(account, ()) if order.leaves]
+        return live
 
     # --- halves
 
@@ -163,6 +170,7 @@ class Broker:
 
     def _accept(self, order: Order) -> None:
         order.leaves = order.ordered
+        self.works(order)
         listing = self.exchange.listings[order.instrument.isin]
         order.reserve_price = funds.reserve_price(order, listing)
         if self.profile.new_report_before_fill:
@@ -246,7 +254,8 @@ class Broker:
             session_open=day is not None and day.window(order.session).open_at(self.now),
             matching=self.exchange.matching(order.session, self.now), contract=account.contract,
             need=self._with_commission(request.isin, request.quantity * funds.reserve_price(order, listing)),
-            free_cash=self.free_cash(account), free_quantity=self.free_quantity(account, request.isin),
+            free_cash=self.free_cash(account) if request.side == "buy" else 0,
+            free_quantity=self.free_quantity(account, request.isin) if request.side == "sell" else 0,
         )  # fmt: skip
 
     def _refuse_change(self, request: Request, order: Order) -> tuple[str, str] | None:
@@ -297,11 +306,10 @@ class Broker:
 
     def free_cash(self, account: Account) -> int:
         """What may still be spent: everything under way counted, open purchases taken off."""
-        self.open = [order for order in self.open if order.live]
-        return funds.free_cash(self.profile, self.open, account, self.now.date())
+        return funds.free_cash(self.profile, self.live_of(account.number), account, self.now.date())
 
     def free_quantity(self, account: Account, isin: str) -> int:
-        return funds.free_quantity(self.open, account, isin)
+        return funds.free_quantity(self.live_of(account.number), account, isin)
 
     def session_of(self, request: Request) -> str:
         return request.session or checks.session_at(self.exchange.day, self.now.strftime("%H:%M"))

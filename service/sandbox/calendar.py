@@ -5,6 +5,7 @@ All times are Korean (UTC+9, no summer time). Beyond the last confirmed year the
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
+from functools import lru_cache
 
 KST = timezone(timedelta(hours=9), "KST")
 
@@ -46,6 +47,7 @@ def closing_days(start: date) -> list[date]:
     return sorted(day for day in CLOSED_DAYS if day >= start)
 
 
+@lru_cache(maxsize=1_024)
 def _step(day: date, direction: int) -> date:
     day += timedelta(days=direction)
     while not is_trading_day(day):

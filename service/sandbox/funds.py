@@ -21,20 +21,18 @@ def with_commission(profile: Profile, isin: str, amount: int, day: date) -> int:
     return amount + cost_of(profile, isin, "buy", amount, settlement_day(day)).total
 
 
-def free_cash(profile: Profile, orders: Iterable[Order], account: Account, day: date) -> int:
-    """What may still be spent: everything under way counted, open purchases taken off."""
-    reserved = sum(
-        with_commission(profile, order.instrument.isin, order.leaves * order.reserve_price, day)
-        for order in orders
-        if order.live and order.side == "buy" and order.account == account.number
-    )
+def free_cash(profile: Profile, live: Iterable[Order], account: Account, day: date) -> int:
+    """What may still be spent: everything under way counted, the account's live purchases taken off."""
+    reserved = 0
+    for order in live:
+        if order.side == "buy":
+            amount = order.leaves * order.reserve_price
+            if order.reserved[0] != amount:  # kept with the order: every new one asks for the sum of all
+                order.reserved = (amount, with_commission(profile, order.instrument.isin, amount, day))
+            reserved += order.reserved[1]
     return account.expected_cash() - reserved
 
 
-def free_quantity(orders: Iterable[Order], account: Account, isin: str) -> int:
-    selling = sum(
-        order.leaves
-        for order in orders
-        if order.live and order.side == "sell" and (order.account, order.instrument.isin) == (account.number, isin)
-    )
+def free_quantity(live: Iterable[Order], account: Account, isin: str) -> int:
+    selling = sum(order.leaves for order in live if order.side == "sell" and order.instrument.isin == isin)
     return account.quantity(isin) - selling

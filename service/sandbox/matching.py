@@ -4,6 +4,7 @@ Kept true by every function here: bids fall, asks rise, equals stand in order of
 best bid stays below the best ask.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 
 
@@ -72,8 +73,10 @@ def take(book: Book, side: str, price: int, quantity: int, ref: str) -> tuple[Bo
 def rest(book: Book, side: str, price: int, quantity: int, ref: str, *, market: bool = False) -> Book:
     """Stand at the end of the queue of `price`; nothing is matched."""
     entry = Resting(ref, side, price, quantity, book.arrivals, market)
-    orders = (*book.side(side), entry)
-    return replace(book.with_side(side, tuple(sorted(orders, key=_priority))), arrivals=book.arrivals + 1)
+    orders = book.side(side)
+    place = bisect_right(orders, _priority(entry), key=_priority)
+    both = {"bids": book.bids, "asks": book.asks, "bids" if side == "buy" else "asks": (*orders[:place], entry, *orders[place:])}
+    return Book(book.isin, book.anchor, book.last, **both, arrivals=book.arrivals + 1, pinned=book.pinned)
 
 
 def withdraw(book: Book, side: str, ref: str) -> Book:

@@ -62,6 +62,7 @@ class Order:
     fills: list[Fill] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     reserve_price: int = 0
+    reserved: tuple[int, int] = (0, 0)
     text: str = ""
     ended_by: str = ""
     placed_by: str = "service"

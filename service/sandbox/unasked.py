@@ -119,7 +119,7 @@ def _free(broker: Broker, order: Order, quantity: int, *, reopen: bool) -> list[
         order.leaves += quantity
         order.status = order.working_status()
         if not was_live:
-            broker.open.append(order)
+            broker.works(order)
         return broker.exchange.restore(entry_of(order), broker.now)
     order.cancelled += quantity
     if order.status == "2":

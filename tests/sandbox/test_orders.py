@@ -353,3 +353,18 @@ def test_costs_are_worked_out_on_the_brokers_base(play: Any, base: str) -> None:
     settlement = Settlement(date(2026, 11, 23), ELECTRONICS, "sell", date(2026, 11, 25), 3, 4_197, pieces=pieces)
     found = costs(profile, settlement)
     assert (found.transaction, found.rural) == {"day": (2, 6), "order": (1, 6), "fill": (0, 6)}[base]
+
+
+def test_live_orders_hold_back_cash_and_shares(play: Any) -> None:
+    play.to("09:30")
+    broker, account = play.world.brokers["cyber"], play.world.brokers["cyber"].accounts[CYBER]
+    isin, holding = next(iter(account.holdings.items()))
+    price, free = play.world.exchange.listings[isin].lower, broker.free_cash(account)
+    buy = play.new("cyber", CYBER, isin, "buy", 10, price)
+    sell = play.new("cyber", CYBER, isin, "sell", holding.quantity, play.world.exchange.listings[isin].upper)
+    assert (play.order(buy).leaves, play.order(sell).leaves) == (10, holding.quantity)
+    assert broker.free_cash(account) < free - 10 * price
+    assert broker.free_quantity(account, isin) == 0
+    assert play.steps(play.new("cyber", CYBER, isin, "sell", 1, play.world.exchange.listings[isin].upper))[-1] == ("8", "8")
+    play.send("F", "cyber", CYBER, isin, "buy", 10, None, orig=buy)
+    assert broker.free_cash(account) == free

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.sandbox.account import costs
 from service.sandbox.books import books
 from service.sandbox.instruments import INSTRUMENTS
 from service.sandbox.world import World
@@ -74,6 +75,7 @@ def invariants(world: World) -> None:
         for account in broker.accounts.values():
             assert broker.free_cash(account) >= 0, "nothing was bought without money"
             assert all(one.quantity > 0 for one in account.holdings.values())
+            assert all(one.costs == costs(broker.profile, one) for one in account.settlements), "kept as counted afresh"
             assert all(broker.free_quantity(account, isin) >= 0 for isin in account.holdings)
 
 
