@@ -32,6 +32,7 @@ class Trade:
     source: str
     evidence: UUID
     row: int = 0
+    asked_at: datetime | None = None  # of an inquiry: when it was asked, on the business clock
 
     @property
     def key(self) -> Key:
@@ -47,6 +48,7 @@ class Reversal:
     drop: int | None  # what it took from the cumulative quantity, as far as that was told
     evidences: tuple[UUID, ...]  # every message that says it, the first one in canonical order first
     corrects: bool
+    at: datetime | None
 
     @property
     def evidence(self) -> UUID:
@@ -92,7 +94,7 @@ def _reversal(report: ExecutionReport, evidence: UUID, before: int) -> Reversal:
     corrects = report.exec_type is ExecType.TRADE_CORRECT
     after = report.cumulative_quantity
     drop = None if after is None else before - after + (report.last_quantity or 0 if corrects else 0)
-    return Reversal(report.exec_ref_id, report.exec_id, drop, (evidence,), corrects)
+    return Reversal(report.exec_ref_id, report.exec_id, drop, (evidence,), corrects, report.transact_time)
 
 
 def _trade(report: ExecutionReport, evidence: UUID) -> Trade:
@@ -106,10 +108,10 @@ def _trade(report: ExecutionReport, evidence: UUID) -> Trade:
     )
 
 
-def inquired(row: OrderRow, evidence: UUID, first_row: int) -> tuple[Trade, ...]:
+def inquired(row: OrderRow, evidence: UUID, first_row: int, asked_at: datetime) -> tuple[Trade, ...]:
     """The executions listed in an order row of a complete inquiry."""
     return tuple(
-        Trade(one.quantity, one.price, one.time, one.number, "inquiry", evidence, first_row + i)
+        Trade(one.quantity, one.price, one.time, one.number, "inquiry", evidence, first_row + i, asked_at)
         for i, one in enumerate(row.executions)
     )
 
@@ -160,7 +162,8 @@ def missing(
     unresolved = _reverse(book, said, make) if said.reversals else ()
     if inquiry:
         keys = [(one.quantity, one.price) for one in standing(book)]
-        _record(book, unpushed(keys, inquiry, max(counted, said.cumulative)), make)
+        room = max(counted, said.cumulative) - sum(quantity for quantity, _ in keys)
+        _record(book, unpushed([*keys, *_undone_since(book, said, inquiry[0].asked_at)], inquiry, room), make)
     return Found(tuple(book[len(held) :]), unresolved)
 
 
@@ -168,6 +171,18 @@ def standing(book: Sequence[Fill]) -> list[Fill]:
     """The fills that hold."""
     undone = {one.reverses for one in book}
     return [one for one in book if one.quantity > 0 and one.id not in undone]
+
+
+def _undone_since(book: Sequence[Fill], said: Pushed, asked_at: datetime | None) -> list[Key]:
+    """What a bust took back after an inquiry was asked: the inquiry still lists it, and it is no new fill."""
+    later = {
+        evidence
+        for one in said.reversals
+        if one.at is None or asked_at is None or one.at > asked_at
+        for evidence in one.evidences
+    }
+    undone = {one.reverses for one in book if one.reverses is not None and one.evidence in later}
+    return [(one.quantity, one.price) for one in book if one.id in undone]
 
 
 def _record(book: list[Fill], trades: Iterable[Trade], make: Maker[Fill]) -> None:
@@ -227,12 +242,12 @@ def unrecorded(recorded: Sequence[Key], stream: Sequence[Trade]) -> list[Trade]:
     return _beyond(Counter(recorded), stream)
 
 
-def unpushed(standing: Sequence[Key], inquiry: Sequence[Trade], cumulative: int) -> list[Trade]:
-    """Trades only the inquiry shows. `standing` are the fills that hold, `cumulative` the highest quantity evidence shows:
-    never more than that is taken, so that rows a broker adds up differently invent nothing."""
+def unpushed(explained: Sequence[Key], inquiry: Sequence[Trade], room: int) -> list[Trade]:
+    """Trades only the inquiry shows. `explained` are the fills that hold and those undone since it was asked; `room` is what
+    evidence counts beyond the fills that hold: no more than that is taken, so that rows a broker adds up differently invent
+    nothing."""
     missing: list[Trade] = []
-    room = cumulative - sum(quantity for quantity, _ in standing)
-    for one in _beyond(Counter(standing), inquiry):
+    for one in _beyond(Counter(explained), inquiry):
         if one.quantity <= room:
             missing.append(one)
             room -= one.quantity

@@ -1,97 +1,22 @@
-"""Play what was sent and what came back through the very functions that carry orders, without a database.
-
-`tell` is what applying a report comes to when everything but its arithmetic is taken away: the report joins the set, what is
-missing among the fills is recorded (`matching.missing`), and the machine says where that puts the order. `replay` does it for
-scenario files; the exhaustive tests of orderings do it for every order of arrival.
-"""
+"""Replay order state scenarios: what was sent and what came back, step by step, told to an order without a database."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from service.executions.matching import Found, Maker, Reversal, Trade, missing, pushed, standing
+from service.executions.matching import standing
+from service.executions.plain import Life, PlainFill, Told, tell
 from service.executions.scenarios import Request as Sent
 from service.executions.scenarios import Scenario, Step
 from service.gateway import CancelReject, ExecutionReport, RequestKind
 from service.orders.identity import telling
-from service.orders.machine import Facts, View, view
+from service.orders.machine import View
 from service.orders.model import Request, RequestState
-from service.orders.reading import Known
 from service.orders.states import ORD_STATUS
 
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)  # scenarios have no clock
-
-
-@dataclass(frozen=True)
-class PlainFill:
-    """A fill without its day, account and money. Shares and won."""
-
-    id: UUID
-    quantity: int
-    price: Decimal
-    exec_id: str | None
-    evidence: UUID
-    reverses: UUID | None = None
-
-
-@dataclass(frozen=True)
-class Told:
-    """A report, its evidence, and its place in the canonical order."""
-
-    place: int
-    evidence: UUID
-    report: Known
-
-
-@dataclass(frozen=True)
-class Life:
-    """An order as it would be stored: its requests, the reports known about it, its fills."""
-
-    quantity: int
-    requests: tuple[Request, ...] = ()
-    told: tuple[Told, ...] = ()  # in canonical order
-    fills: tuple[PlainFill, ...] = ()
-    unresolved: tuple[Reversal, ...] = ()
-
-    @property
-    def filled(self) -> int:
-        return sum(one.quantity for one in self.fills)
-
-    def view(self) -> View:
-        return view(Facts(self.quantity, None, self.requests), [one.report for one in self.told], self.filled)
-
-
-def _recorded(trade: Trade, _number: int) -> PlainFill:
-    # Its id is its evidence's: fills of one life need only differ among themselves, and a life must not depend on chance.
-    return PlainFill(UUID(int=trade.evidence.int * 2), trade.quantity, trade.price, trade.exec_id, trade.evidence)
-
-
-def _reversed(target: PlainFill, reversal: Reversal, _number: int) -> PlainFill:
-    said = reversal.evidence
-    return PlainFill(UUID(int=said.int * 2 + 1), -target.quantity, target.price, None, said, target.id)
-
-
-MAKER = Maker(_recorded, _reversed)
-
-
-def tell(life: Life, *news: Told) -> Life:
-    """Apply reports. Telling the same evidence again changes nothing."""
-    known = {one.evidence for one in life.told}
-    told = sorted([*life.told, *(one for one in news if one.evidence not in known)], key=lambda one: one.place)
-    said = pushed((one.evidence, one.report) for one in told if isinstance(one.report, ExecutionReport))
-    found: Found[PlainFill] = missing(life.fills, said, MAKER)
-    life = replace(life, told=tuple(told), fills=(*life.fills, *found.fills), unresolved=found.unresolved)
-    states = life.view().requests
-    moved = (
-        one if states[one.cl_ord_id][0] is one.state else replace(one, state=states[one.cl_ord_id][0]) for one in life.requests
-    )
-    return replace(life, requests=tuple(moved))
-
-
-# --- scenarios -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -155,7 +80,7 @@ def _request(sent: Sent, number: int, quantity: int) -> Request:
     return Request(
         id=UUID(int=number), order_id=UUID(int=0), kind=sent.kind, number=number, cl_ord_id=sent.cl_ord_id,
         orig_cl_ord_id=sent.orig_cl_ord_id, quantity=quantity, price=sent.price, state=RequestState.SENT, reason=None,
-        user_id=None, send_by=NEVER, queued_at=NEVER,
+        user_id=None, send_by=NEVER, queued_at=NEVER, sent_at=NEVER,
     )  # fmt: skip
 
 

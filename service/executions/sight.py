@@ -44,7 +44,7 @@ async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: 
     await known.add_sightings(connection, [_row(found, seen, ended.value if ended else None)])
     told = (await whole.read(connection, [order.id]))[order.id]
     held = (await store.fills_of(connection, [order.id]))[order.id]
-    fills = new_fills(told, held, dated, seen.now, _trades(found, seen.evidence)).fills
+    fills = new_fills(told, held, dated, seen.now, _trades(found, seen)).fills
     if not _tells(order, found, fills, ended is not None):
         return
     (costs,), saved = await costs_of(connection, [(order, fills)], dated, gateway)
@@ -107,6 +107,6 @@ def _row(found: Sighted, seen: Seen, ended: str | None) -> dict[str, object]:
     }
 
 
-def _trades(found: Sighted, evidence: UUID) -> list[Trade]:
+def _trades(found: Sighted, seen: Seen) -> list[Trade]:
     """Executions listed in the rows. Rows are a thousand apart so that each execution has a place of its own."""
-    return [trade for i, row in found.rows for trade in inquired(row, evidence, 1000 * (i + 1))]
+    return [trade for i, row in found.rows for trade in inquired(row, seen.evidence, 1000 * (i + 1), seen.asked_at)]

@@ -43,7 +43,9 @@ class Seen:
                 return True
             self.reversals += 1
             return False
-        return telling(report.exec_id) and self._said((kind, report.exec_id, report.cl_ord_id, report.transact_time))
+        named, at = telling(report.exec_id), report.transact_time
+        told = (kind, report.exec_id if named else None, report.cl_ord_id, at, report.ord_status, report.order_quantity)
+        return (named or at is not None) and self._said(told)
 
     def _trade_again(self, report: ExecutionReport) -> bool:
         words = (report.cumulative_quantity, report.last_quantity, report.last_price)

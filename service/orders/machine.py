@@ -18,6 +18,7 @@ from service.orders.states import ENDED, MOVES, Event, shown_of
 States = dict[str, tuple[RequestState, str | None]]
 
 PENDING_STATUS = {RequestKind.CANCELLATION: Status.PENDING_CANCEL, RequestKind.AMENDMENT: Status.PENDING_REPLACE}
+ORDER_CLOSED = "order-closed"  # why a request had no effect: its order had ended, and nobody will answer any more
 LEFT_OVER = frozenset({RequestState.QUEUED, RequestState.SENT, RequestState.UNKNOWN})
 
 
@@ -85,6 +86,8 @@ def _counted(facts: Facts, reading: Reading) -> int:
 
 def _request_state(one: Request, reading: Reading) -> tuple[RequestState, str | None]:
     state, reason = one.state, one.reason
+    if reason == ORDER_CLOSED and one.sent_at is not None:
+        state, reason = RequestState.UNKNOWN, None  # concluded from the order's end, which is looked at anew below
     if reading.pending and any(cl == one.cl_ord_id for _, cl, _ in reading.pending):
         state = move(state, RequestEvent.ACCEPTED)  # received, not yet decided
     if one.cl_ord_id in reading.denied:
@@ -172,5 +175,5 @@ def _left_over(facts: Facts, life: Status, states: States) -> States:
         if one.kind is RequestKind.NEW or state not in LEFT_OVER:
             continue
         wanted = one.kind is RequestKind.CANCELLATION and life is Status.CANCELED and state is not RequestState.QUEUED
-        found[one.cl_ord_id] = (RequestState.ACKNOWLEDGED, None) if wanted else (RequestState.REFUSED, "order-closed")
+        found[one.cl_ord_id] = (RequestState.ACKNOWLEDGED, None) if wanted else (RequestState.REFUSED, ORDER_CLOSED)
     return found
