@@ -9,6 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -28,9 +29,11 @@ from service.executions.apply import Applier
 from service.executions.inbox import Inbox
 from service.executions.sweep import Sweeper
 from service.executions.watch import Watch
+from service.gateway import CallClass
 from service.infra import feed, jobs, leases, metrics
 from service.infra.processes import identity
 from service.infra.readiness import readiness
+from service.koscom.budget import ServiceName
 from service.koscom.stream import Connect, KoscomStream
 from service.market.synchronise_instruments import synchronise_instruments
 from service.orders.dispatch import Dispatcher
@@ -122,7 +125,7 @@ class Worker:
             wiring.transaction, wiring.gateway, wiring.clock, wiring.vault, wiring.market, wiring.notifier.poke
         )
         self.pace = Pace(lambda broker: wiring.gateway.profile(broker).sends_per_second, monotonic)
-        self.sweeper = Sweeper(self.applier)
+        self.sweeper = Sweeper(self.applier, partial(wiring.gateway.calls_left, ServiceName.INQUIRIES, CallClass.ROUTINE))
 
     async def run(self) -> None:
         """Until `stopping` is set."""

@@ -54,6 +54,7 @@ def test_one_place_sends_an_order() -> None:
 # Real seconds are floats; these modules hold nothing else that is.
 SECONDS = {
     "service/controls/set_halt.py",
+    "service/executions/rounds.py",
     "service/executions/sweep.py",
     "service/executions/watch.py",
     "service/koscom/calls.py",

@@ -41,11 +41,15 @@ async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: 
     if order.closed:
         return
     ended = replace(found, order=order).ended(seen.asked_at)
-    await known.add_sightings(connection, [_row(found, seen, ended.value if ended else None)])
-    told = (await whole.read(connection, [order.id]))[order.id]
-    held = (await store.fills_of(connection, [order.id]))[order.id]
-    fills = new_fills(told, held, dated, seen.now, _trades(found, seen)).fills
-    if not _tells(order, found, fills, ended is not None):
+    async with connection.begin_nested() as kept:
+        await known.add_sightings(connection, [_row(found, seen, ended.value if ended else None)])
+        told = (await whole.read(connection, [order.id]))[order.id]
+        held = (await store.fills_of(connection, [order.id]))[order.id]
+        fills = new_fills(told, held, dated, seen.now, _trades(found, seen)).fills
+        tells = _tells(order, found, fills, ended is not None)
+        if not tells and _settled(order):
+            await kept.rollback()  # the hundredth look that shows what we know: pages and ledger have it
+    if not tells:
         return
     (costs,), saved = await costs_of(connection, [(order, fills)], dated, gateway)
     numbered = replace(order, broker_order_number=order.broker_order_number or found.number)
@@ -86,6 +90,10 @@ def _tells(order: Order, found: Sighted, fills: Sequence[store.Fill], ended: boo
     """Whether the rows say anything we did not know: otherwise nothing is written twice."""
     unknown = any(one.state in (RequestState.UNKNOWN, RequestState.SENT) for one in order.requests[:1])
     return bool(fills) or ended or unknown or found.executed > order.reported_quantity or order.audit_seq == 1
+
+
+def _settled(order: Order) -> bool:
+    return not any(one.state in (RequestState.UNKNOWN, RequestState.SENT) for one in order.requests)
 
 
 def _row(found: Sighted, seen: Seen, ended: str | None) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.executions.tables import external_order, fill, inbox, restatement, stream_state
+from service.executions.tables import external_order, fill, inbox, restatement, stream_state, sweep_round
 from service.gateway import RawReport, Side
 from service.infra.db import HotStatement, metadata
 from service.infra.effects import Change, Effect, Returning
@@ -228,6 +228,20 @@ async def set_stream_state(connection: AsyncConnection, com_id: str, state: str,
 
 async def stream_states(connection: AsyncConnection) -> list[dict[str, Any]]:
     return [dict(row) for row in (await connection.execute(select(stream_state))).mappings()]
+
+
+async def note_round(connection: AsyncConnection, accounts: int, every: timedelta, oldest: datetime | None) -> None:
+    """What the routine round is like now."""
+    values = {
+        "accounts": accounts, "every_s": int(every.total_seconds()), "oldest_at": oldest, "noted_at": func.clock_timestamp()
+    }  # fmt: skip
+    made = upsert(sweep_round).values(single=True, **values)
+    await connection.execute(made.on_conflict_do_update(index_elements=["single"], set_=values))
+
+
+async def last_round(connection: AsyncConnection) -> dict[str, Any] | None:
+    row = (await connection.execute(select(sweep_round))).mappings().first()
+    return dict(row) if row is not None else None
 
 
 # --- orders that are not ours ---------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
-"""Ask a broker what became of orders: those whose session has ended, and those whose outcome is not known.
+"""Ask a broker what became of orders: those in doubt, those whose session has ended, and now and then of all that live.
 
 One complete inquiry shows a whole account and day. What it shows is evidence; what it does not show proves nothing.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from uuid import UUID
 
 import structlog
@@ -15,67 +16,115 @@ from service.accounts.model import Account
 from service.accounts.store import find_account
 from service.audit import append
 from service.audit.evidence import Raw
-from service.core.clock import monotonic
+from service.core.clock import KST, kst_date, monotonic
+from service.executions import store
 from service.executions.apply import Applier
 from service.executions.fills import Dated
 from service.executions.resolve import after_asking, before_asking, note_outcomes, worth_asking
+from service.executions.rounds import TARGET, Rounds, interval
 from service.executions.settle import unfit
 from service.executions.sight import Seen, sight, sight_stranger
 from service.executions.sighting import Sighted, sort_out
 from service.executions.strangers import Rows, groups
 from service.gateway import CallClass, Complete, ExecutionReport, OrderRow, RequestKind
 from service.infra.failpoints import fp
-from service.orders import known, whole
+from service.orders import known, places, whole
 from service.orders import store as orders
 from service.orders.doubt import GIVE_ACKNOWLEDGEMENT, GIVE_REPORTS
 from service.orders.model import Order, RequestState
+from service.orders.places import Place
 
 log = structlog.get_logger()
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
+NOT_YET_S = 4.0  # until an account is looked at again of whose orders none was due
+AT_ONCE = 4  # inquiries under way: one broker that does not answer must not keep the others waiting
+AT_MOST = 200  # places whose orders are loaded in one pass
+URGENCY = tuple(CallClass)
+TURNS, OVER = time(9, 0), time(20, 0)  # the platform's day of calls, the last session's end (KST)
 ASK_ABOUT_REFUSAL = timedelta(seconds=60)  # so long after a refused cancellation the order is looked at
 
-Place = tuple[UUID, date]  # account and business date
+RoutineLeft = Callable[[], Awaitable[int]]  # inquiries the routine may still make today
 
 
 @dataclass
 class Sweeper:
-    """Which accounts to ask about, and when again. One per worker that holds the lease."""
+    """Which accounts to ask about, and when again. One per worker that holds the lease. Without `routine_left` it asks only
+    about what is in doubt or has ended."""
 
     applier: Applier
+    routine_left: RoutineLeft | None = None
+    rounds: Rounds = field(default_factory=Rounds)
     _pause: dict[Place, tuple[float, float]] = field(default_factory=dict)
 
     async def sweep(self) -> int:
-        """Ask about every account that has something to find out. Returns how many were asked."""
-        asked = 0
-        for place, call_class in (await self._places()).items():
-            if self._may_ask(place):
-                asked += 1
-                try:
-                    await sweep_account(self.applier, place, call_class)
-                except Exception:  # one account's trouble must not hide the others
-                    log.exception("sweep.failed", account_id=str(place[0]), day=str(place[1]))
+        """Ask about every account that has something to find out, a few at a time. Returns how many were asked."""
+        urgent = {place: call_class for place, call_class in (await self._places()).items() if self._may_ask(place)}
+        routine = [place for place in await self._round() if place not in urgent]
+        few = asyncio.Semaphore(AT_ONCE)
+        wanted = sorted(urgent.items(), key=lambda one: URGENCY.index(one[1])) + [(one, CallClass.ROUTINE) for one in routine]
+        await asyncio.gather(*(self._ask(few, place, call_class) for place, call_class in wanted))
         await note_outcomes(self.applier)
-        return asked
+        return len(wanted)
+
+    async def _ask(self, few: asyncio.Semaphore, place: Place, call_class: CallClass) -> None:
+        async with few:
+            asked_at, shown = self.applier.clock.now(), False
+            try:
+                shown = await sweep_account(self.applier, place, call_class)
+            except Exception:  # one account's trouble must not hide the others
+                log.exception("sweep.failed", account_id=str(place[0]), day=str(place[1]))
+            (self.rounds.done if shown else self.rounds.failed)(place, asked_at)
 
     async def _places(self) -> dict[Place, CallClass]:
+        """What is in doubt, and what has ended: of the ended, only what may be asked about again is looked at whole."""
         now = self.applier.clock.now()
         async with self.applier.transaction() as connection:
-            ended = await worth_asking(connection, await orders.open_orders(connection, ended_before=now), now)
+            over = await places.ended_places(connection, before=now)
             unheard = await orders.doubtful_orders(connection, unheard_since=now - GIVE_ACKNOWLEDGEMENT)
-            unsure = await worth_asking(connection, unheard, now)
-        found = {(one.account_id, one.business_date): CallClass.ROUTINE for one in ended}
-        found |= {(one.account_id, one.business_date): CallClass.RESOLVE for one in unsure if _unsure(one, now)}
-        self._pause = {place: when for place, when in self._pause.items() if place in found}
-        return found
+            unsure = _places_of(one for one in await worth_asking(connection, unheard, now) if _unsure(one, now))
+            look = [one for one in over if one not in unsure and self._waited(one)][:AT_MOST]
+            ended = _places_of(await worth_asking(connection, await orders.open_orders(connection, look, ended_before=now), now))
+        known_places = unsure.union(over)
+        self._pause = {place: when for place, when in self._pause.items() if place in known_places}
+        for place in set(look) - ended:  # not its time yet: its orders are not read again at once
+            self._pause[place] = (monotonic() + NOT_YET_S, FIRST_PAUSE_S)
+        return dict.fromkeys(ended, CallClass.ROUTINE) | dict.fromkeys(unsure, CallClass.RESOLVE)
+
+    async def _round(self) -> list[Place]:
+        """Accounts with live orders whose turn it is. What the round is like now is noted for the status page."""
+        if self.routine_left is None:
+            return []
+        now = self.applier.clock.now()
+        async with self.applier.transaction() as connection:
+            live = await places.live_places(connection, since=kst_date(now), ending_after=now)
+        every = interval(len(live), await self.routine_left(), _until_the_turn(now)) if live else TARGET
+        due = self.rounds.take(live, now, every)
+        async with self.applier.transaction() as connection:
+            await store.note_round(connection, self.rounds.accounts, every, self.rounds.oldest)
+        return due
+
+    def _waited(self, place: Place) -> bool:
+        return monotonic() >= self._pause.get(place, (0.0, 0.0))[0]
 
     def _may_ask(self, place: Place) -> bool:
-        after, pause = self._pause.get(place, (0.0, FIRST_PAUSE_S / 2))
-        if monotonic() < after:
+        if not self._waited(place):
             return False
+        _, pause = self._pause.get(place, (0.0, FIRST_PAUSE_S / 2))
         pause = min(pause * 2, LONGEST_PAUSE_S)
         self._pause[place] = (monotonic() + pause, pause)
         return True
+
+
+def _places_of(found: Iterable[Order]) -> set[Place]:
+    return {(one.account_id, one.business_date) for one in found}
+
+
+def _until_the_turn(now: datetime) -> timedelta:
+    """Until the day's calls turn (00:00 UTC, 09:00 KST) or, if that is earlier, until the market of the day is over."""
+    local = now.astimezone(KST)
+    ends = [datetime.combine(local.date(), at, KST) for at in (TURNS, OVER)]
+    return min((one for one in ends if one > local), default=local + TARGET) - local
 
 
 def _unsure(order: Order, now: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -108,4 +109,15 @@ stream_state = Table(
     Column("business_at", MOMENT, nullable=False),
     Column("disconnects", Integer, nullable=False, server_default="0"),
     CheckConstraint("state IN ('connected', 'resending', 'live', 'lost')", name="state"),
+)
+
+sweep_round = Table(
+    "sweep_round",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("accounts", Integer, nullable=False, comment="with live orders"),
+    Column("every_s", Integer, nullable=False, comment="market seconds between two looks at an account"),
+    Column("oldest_at", MOMENT, comment="business time of the look that is longest ago"),
+    Column("noted_at", MOMENT, nullable=False, comment="real time"),
+    CheckConstraint("single", name="single_row"),
 )

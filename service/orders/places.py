@@ -1,10 +1,10 @@
 """Accounts and business dates whose orders somebody may have to ask the broker about."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.orders.tables import order_request, orders
@@ -12,13 +12,26 @@ from service.orders.tables import order_request, orders
 Place = tuple[UUID, date]
 
 
-async def live_places(connection: AsyncConnection, *, since: date) -> Sequence[Place]:
-    """Where orders may trade that have left this house, of business dates from `since` on."""
+async def live_places(connection: AsyncConnection, *, since: date, ending_after: datetime | None = None) -> Sequence[Place]:
+    """Where orders may trade that have left this house, of business dates from `since` on; optionally only while their
+    session lasts."""
     left = exists().where(order_request.c.order_id == orders.c.id, order_request.c.state != "queued")
+    which = [orders.c.business_date >= since, left]
+    if ending_after is not None:
+        which.append(orders.c.session_ends > ending_after)
+    return await _places(connection, *which)
+
+
+async def ended_places(connection: AsyncConnection, *, before: datetime) -> Sequence[Place]:
+    """Where orders are still open although their session has ended, the newest day first: what is old waits for people."""
+    return await _places(connection, orders.c.session_ends <= before)
+
+
+async def _places(connection: AsyncConnection, *which: ColumnElement[bool]) -> list[Place]:
     question = (
         select(orders.c.account_id, orders.c.business_date)
-        .where(orders.c.closed.is_(False), orders.c.business_date >= since, left)
+        .where(orders.c.closed.is_(False), *which)
         .distinct()
-        .order_by(orders.c.account_id, orders.c.business_date)
+        .order_by(orders.c.business_date.desc(), orders.c.account_id)
     )
     return [(row.account_id, row.business_date) for row in await connection.execute(question)]

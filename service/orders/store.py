@@ -20,6 +20,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -32,6 +33,7 @@ from service.mandates.facts import mandate_part
 from service.market.facts import instrument_part
 from service.orders.checks import InstrumentFacts
 from service.orders.model import Order, Request, RequestState, Status
+from service.orders.places import Place
 from service.orders.tables import attempt, order_request, orders
 
 ENUMS: Mapping[str, Any] = {
@@ -301,16 +303,10 @@ def _open() -> Select[Any]:
     return select(orders).where(orders.c.closed.is_(False))
 
 
-async def open_orders(
-    connection: AsyncConnection, *, day: date | None = None, ended_before: datetime | None = None
-) -> list[Order]:
-    """Orders that may still trade, optionally of one day or of sessions that ended."""
-    question = _open()
-    if day is not None:
-        question = question.where(orders.c.business_date == day)
-    if ended_before is not None:
-        question = question.where(orders.c.session_ends <= ended_before)
-    return await _whole(connection, question)
+async def open_orders(connection: AsyncConnection, places: Sequence[Place], *, ended_before: datetime) -> list[Order]:
+    """Orders of these accounts and days that are still open although their session ended."""
+    there = tuple_(orders.c.account_id, orders.c.business_date).in_(places)
+    return await _whole(connection, _open().where(there, orders.c.session_ends <= ended_before)) if places else []
 
 
 async def doubtful_orders(connection: AsyncConnection, *, unheard_since: datetime) -> list[Order]:
