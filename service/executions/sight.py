@@ -21,6 +21,7 @@ from service.gateway import Gateway
 from service.infra.effects import Change
 from service.orders import known, whole
 from service.orders.advance import Cause, step, write_steps
+from service.orders.doubt import ended_on_absence
 from service.orders.model import Order, RequestState, Status
 
 TOLD = 200  # fills named one by one in a ledger entry
@@ -38,7 +39,7 @@ class Seen:
 async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: Dated, gateway: Gateway) -> None:
     """Carry the order, whose row the caller has locked, to where these rows put it."""
     order = (await whole.read(connection, [found.order.id]))[found.order.id].order
-    if order.closed:
+    if order.closed and not ended_on_absence(order):
         return
     ended = replace(found, order=order).ended(seen.asked_at)
     async with connection.begin_nested() as kept:
@@ -89,6 +90,7 @@ def _told(found: Sighted, seen: Seen, fills: Sequence[store.Fill], ended: Status
 def _tells(order: Order, found: Sighted, fills: Sequence[store.Fill], ended: bool) -> bool:
     """Whether the rows say anything we did not know: otherwise nothing is written twice."""
     unknown = any(one.state in (RequestState.UNKNOWN, RequestState.SENT) for one in order.requests[:1])
+    unknown = unknown or ended_on_absence(order)
     return bool(fills) or ended or unknown or found.executed > order.reported_quantity or order.audit_seq == 1
 
 

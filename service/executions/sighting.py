@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from service.gateway import OrderRow
+from service.orders.doubt import ended_on_absence
 from service.orders.model import Order, RequestState, Status
 from service.orders.numbers import bare
 
@@ -75,7 +76,7 @@ def _present(found: Sequence[tuple[int, OrderRow]]) -> str | None:
 
 
 def _by_terms(orders: Sequence[Order], strangers: Sequence[tuple[int, OrderRow]]) -> list[tuple[Order, tuple[int, OrderRow]]]:
-    lost = [one for one in orders if one.requests and one.requests[0].state in NOT_KNOWN]
+    lost = [one for one in orders if one.requests and (one.requests[0].state in NOT_KNOWN or ended_on_absence(one))]
     pairs = [(order, found) for order in lost for found in strangers if could_be(order, found[1])]
     orders_of = [order.id for order, _ in pairs]
     rows_of = [found[0] for _, found in pairs]

@@ -30,7 +30,7 @@ from service.gateway import CallClass, Complete, ExecutionReport, OrderRow, Requ
 from service.infra.failpoints import fp
 from service.orders import known, places, whole
 from service.orders import store as orders
-from service.orders.doubt import GIVE_ACKNOWLEDGEMENT, GIVE_REPORTS
+from service.orders.doubt import GIVE_ACKNOWLEDGEMENT, GIVE_REPORTS, ended_on_absence
 from service.orders.model import Order, RequestState
 from service.orders.places import Place
 
@@ -193,7 +193,7 @@ async def _match(applier: Applier, account_id: UUID, day: date, rows: Sequence[O
         mine = await orders.orders_of_day(connection, account_id, day)
         numbers = {one.id: await _numbers(connection, one) for one in mine}
     found, strangers = sort_out(mine, numbers, rows)
-    return [one for one in found if not one.order.closed], [*groups(strangers)]
+    return [one for one in found if not one.order.closed or ended_on_absence(one.order)], [*groups(strangers)]
 
 
 async def _numbers(connection: AsyncConnection, order: Order) -> set[str]:

@@ -155,6 +155,11 @@ def closed_on_absence(request: Request) -> bool:
     return request.state is RequestState.REFUSED and request.reason == CLOSED_ON_ABSENCE
 
 
+def ended_on_absence(order: Order) -> bool:
+    """Whether the order ended because two people said that it was never sent: evidence may still revive it."""
+    return bool(order.requests) and closed_on_absence(order.requests[0])
+
+
 def _first_look(request: Request) -> datetime:
     return (doubtful_since(request) or request.queued_at) + _patience(request)
 

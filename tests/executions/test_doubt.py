@@ -14,8 +14,8 @@ import pytest
 from service.core.clock import KST, ManualClock
 from service.core.principal import Principal, Role
 from service.core.secret import AccountNumber
-from service.executions.sweep import Sweeper
-from service.gateway import Complete, ExecType, Incomplete, Inquiry, OrderRow, Refused, Unknown
+from service.executions.sweep import Sweeper, sweep_account
+from service.gateway import CallClass, Complete, ExecType, Incomplete, Inquiry, OrderRow, Refused, Unknown
 from service.infra.db import Books, Database
 from service.infra.idempotency import Answer
 from service.orders import store
@@ -24,7 +24,7 @@ from service.orders.shown import shown
 from tests.conftest import DatabaseUrls
 from tests.executions.test_order_life import Life, ack, trade
 from tests.executions.test_order_trouble import row
-from tests.makers import FakeGateway, fetch, make_desk, make_world, principal, report
+from tests.makers import TODAY, FakeGateway, fetch, make_desk, make_world, principal, report
 
 AFTER_THE_DAY = datetime(2026, 11, 23, 20, 5, tzinfo=KST)
 
@@ -355,6 +355,21 @@ async def test_p03_late_evidence_revives_the_order_and_raises_an_alarm(life: Lif
     kinds = [one["kind"] for one in await fetch(life.urls.superuser, "select kind from audit.record")]
     assert kinds.count("doubt.overturned") == 1
     await asking.sweep()
+    assert len(await fetch(life.urls.superuser, "select 1 from audit.record where kind = 'doubt.overturned'")) == 1
+
+
+async def test_p03_a_row_that_turns_up_after_the_closing_revives_the_order_too(life: Life) -> None:
+    """Not as a stranger's: the same terms, and nobody owns its number."""
+    order_id = await finally_absent(life)
+    approver = await someone(life, "approver", Role.APPROVER)
+    answer = await proposed(life, order_id, life.world.manager)
+    await decided(life, order_id, orjson.loads(answer.body)["in_doubt"]["resolutions"][0]["id"], approver, "d1")
+    prepared: Any = Inquired(life, [row(life)])
+    applier = replace(life.applier, gateway=prepared)
+    assert await sweep_account(applier, (life.world.account, TODAY), CallClass.NIGHT)
+    await Sweeper(applier).sweep()
+    orders = await fetch(life.urls.superuser, "select status, broker_order_number from orders")
+    assert [tuple(one) for one in orders] == [("expired", "1001")]
     assert len(await fetch(life.urls.superuser, "select 1 from audit.record where kind = 'doubt.overturned'")) == 1
 
 
