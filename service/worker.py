@@ -7,7 +7,7 @@ was missed. A loop that fails logs, pauses and goes on; a loop that ends ends th
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from functools import partial
 from uuid import UUID
@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from service.accounts.synchronise_accounts import synchronise_accounts
 from service.accounts.take_opening import take_opening
+from service.controls.store import gate
 from service.core.clock import KST, kst_date, monotonic
 from service.core.errors import Unavailable
 from service.core.ids import uuid7
@@ -36,7 +37,7 @@ from service.infra.readiness import readiness
 from service.koscom.budget import ServiceName
 from service.koscom.stream import Connect, KoscomStream
 from service.market.synchronise_instruments import synchronise_instruments
-from service.orders.dispatch import Dispatcher
+from service.orders.dispatch import Claim, Dispatcher
 from service.orders.pace import Pace
 from service.orders.recheck import Recheck
 from service.settings import Settings
@@ -107,12 +108,13 @@ class Worker:
     connect: Connect | None = None  # how the report stream is opened; None: a WebSocket
     holder: UUID = field(default_factory=uuid7)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _sending: set[asyncio.Task[None]] = field(default_factory=set)
     _ran: dict[str, datetime] = field(default_factory=dict)  # the newest slot of each job that needs no more asking
 
     def __post_init__(self) -> None:
         wiring = self.wiring
         self.dispatcher = Dispatcher(
-            transaction=wiring.transaction,
+            hot=wiring.hot,
             gateway=wiring.gateway,
             clock=wiring.clock,
             vault=wiring.vault,
@@ -129,8 +131,11 @@ class Worker:
 
     async def run(self) -> None:
         """Until `stopping` is set."""
+        async with self.wiring.transaction() as connection:
+            began = await gate(connection, None)
+        self.dispatcher = replace(self.dispatcher, epoch=began.cluster_epoch)
         async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(self._loop("dispatch", "orders", self._dispatch)) for _ in range(self.rhythm.senders)]
+            loops = [group.create_task(self._loop("dispatch", "orders", partial(self._dispatch, group)))]
             loops.append(group.create_task(self._loop("apply", "reports", self.applier.apply_waiting)))
             loops.append(group.create_task(self._orphans()))
             loops.append(group.create_task(self._alone("stream", self._read_stream)))
@@ -156,13 +161,29 @@ class Worker:
                 if not busy:
                     await wake.wait(self.rhythm.poll_s)
 
-    async def _dispatch(self) -> bool:
+    async def _dispatch(self, group: asyncio.TaskGroup) -> bool:
+        """Claim what may go now, and send it beside this loop: what was claimed is recorded even while the worker stops."""
         brokers = self.wiring.brokers
         may = self.pace.open(brokers)
         if not may:
             await asyncio.sleep(self.pace.wait_s(brokers))
             return True
-        return await self.dispatcher.dispatch_one(may)
+        free = self.rhythm.senders - len(self._sending)
+        if free <= 0:
+            await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+            return True
+        taken = await self.dispatcher.claim(may, min(free, self.pace.room(may)))
+        for claim in taken.claims:
+            task = group.create_task(self._carry(claim))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        return taken.found
+
+    async def _carry(self, claim: Claim) -> None:
+        try:
+            await self.dispatcher.carry(claim)
+        except Exception:
+            log.exception("worker.send_failed", cl_ord_id=claim.request.cl_ord_id)
 
     def _spend(self, broker: str) -> None:
         self.pace.spend(broker)

@@ -42,7 +42,7 @@ PLACES = {
     "serve": ("submit.before_commit", "submit.after_commit", "change.before_commit", "change.after_commit"),
     "worker": (
         "claim.before_commit", "refusal.before_commit", "send.before", "send.counted", "send.half", "send.after",
-        "record.stored", "record.before_commit", "record.after_commit", "orphan.before_commit", "inbox.before_commit",
+        "record.begun", "record.before_commit", "record.after_commit", "orphan.before_commit", "inbox.before_commit",
         "inbox.after_commit", "apply.before_commit", "apply.after_commit", "inquiry.answered", "inquiry.stored",
         "sighting.before_commit",
     ),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, Subquery, Uuid, bindparam, select
+from sqlalchemy import ScalarSelect, Select, Subquery, Uuid, bindparam, select
 
 from service.accounts.tables import account, cash, holding
 
@@ -21,6 +21,11 @@ def account_part() -> Subquery:
         .where(account.c.id == bindparam(ACCOUNT_ID, type_=Uuid))
         .subquery("account_facts")
     )
+
+
+def number_part() -> ScalarSelect[Any]:
+    """The number of the account `account_id`: for the worker, who must name it to the broker."""
+    return select(account.c.number).where(account.c.id == bindparam(ACCOUNT_ID, type_=Uuid)).scalar_subquery()
 
 
 def cash_part() -> Subquery:

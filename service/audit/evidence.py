@@ -15,12 +15,13 @@ from uuid import UUID
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import func, select
+from sqlalchemy import FromClause, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.audit.tables import raw_message
 from service.core.ids import uuid7
+from service.infra.effects import Change, Effect, Returning
 
 NONCE_BYTES = 12
 
@@ -37,6 +38,17 @@ class Raw:
     com_id: str | None = None
     seq_date: date | None = None
     seq: int | None = None
+
+
+COLUMNS = ("id", "source", "com_id", "seq_date", "seq", "sealed", "digest", "business_at")
+
+
+def _keep_rows(rows: FromClause) -> Returning:
+    wanted = select(*[rows.c[name] for name in COLUMNS])
+    return insert(raw_message).from_select(COLUMNS, wanted).returning(raw_message.c.id)
+
+
+KEPT = Effect("kept", {name: raw_message.c[name].type for name in COLUMNS}, _keep_rows)
 
 
 class Vault:
@@ -65,6 +77,11 @@ class Vault:
         statement = insert(raw_message).values(rows).on_conflict_do_nothing().returning(raw_message.c.id)
         stored = set((await connection.execute(statement)).scalars())
         return [row["id"] for row in rows if row["id"] in stored]
+
+    def kept(self, messages: Sequence[Raw]) -> Change:
+        """Messages that come once (answers, inquiries), to be stored in one statement with what they prove. The ids of its
+        rows are theirs."""
+        return Change(KEPT, [self._row(one) for one in messages])
 
     async def read(self, connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, bytes]:
         """The bytes of stored messages, by id. One that does not open (another key, damage) is left out: it must not hide

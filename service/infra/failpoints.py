@@ -20,7 +20,7 @@ NAMES: dict[str, str] = {  # name: what has just happened there
     "send.counted": "a call is counted against the day's budget, not made",
     "send.half": "half of a request's body has left (the other half follows at once, unless this place is armed)",
     "send.after": "the call has ended, its outcome is not written",
-    "record.stored": "the raw answer is stored, its request not moved, nothing committed",
+    "record.begun": "an answer is about to be written, its transaction is open",
     "record.before_commit": "an outcome is written, not committed",
     "record.after_commit": "an outcome is committed, nobody was told",
     "orphan.before_commit": "an attempt is given up, not committed",

@@ -1,128 +1,176 @@
 """The dispatcher: the only code that sends to the order endpoint.
 
-Three beats: claim (a transaction that checks everything again and inserts the attempt row, which is the permission), send
-(one POST, no transaction open), record (a transaction that stores the raw answer and moves the request). Killed anywhere in
-between, the request is left `sending`; `orphans` turns it to `unknown`, and nothing ever sends it again.
+Three beats: claim (a transaction that checks everything again and inserts the attempt rows, which are the permission), send
+(one POST each, no transaction open), record (a transaction that stores the raw answer and moves the request). Killed anywhere
+in between, a request is left `sending`; `orphans` turns it to `unknown`, and nothing ever sends it again.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
-from uuid import UUID
 
 import asyncpg
 import structlog
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.accounts.store import find_account
+from service.accounts.move import PositionMismatch
 from service.audit.evidence import Raw, Vault
 from service.core.clock import Clock, monotonic
-from service.core.secret import AccountNumber
-from service.gateway import Accepted, Gateway, NotSent, OrderMessage, Refused, RequestKind, SendOutcome, Unknown
-from service.infra.db import Transaction
+from service.gateway import Gateway, NotSent, OrderMessage, SendOutcome, Unknown
+from service.infra.db import HotTransaction
+from service.infra.effects import Overtaken
 from service.infra.failpoints import fp
+from service.infra.metrics import counter
 from service.infra.processes import is_gone
-from service.orders import store
-from service.orders.advance import Cause, advance
-from service.orders.model import Order, Request, RequestEvent, RequestState, move
+from service.orders import send_store, whole
+from service.orders.advance import Cause, Step, step, write_steps
+from service.orders.model import Order, Request, RequestState
+from service.orders.outcome import OUTCOMES, answered, cause_of, claimed, message_of, reason_of, with_request
 from service.orders.recheck import Recheck, verdict
+from service.orders.send_store import Look, Picked, Unanswered
+from service.orders.whole import Whole
 
 log = structlog.get_logger()
 
 DEADLINE_S = 3.0  # from the claim to the first byte; a sender that was held up longer sends nothing
 RECORDING_S = 20.0  # so long a known outcome is offered to a database that does not answer
 RECORD_AGAIN_S = 0.2
-PATIENCE_S = Decimal(30)  # deadline + the call's own deadline + 5 s: after that nobody can bring an answer
-NEVER_THERE = frozenset({RequestState.QUEUED, RequestState.REFUSED})
-OUTCOMES = {Accepted: "accepted", Refused: "refused", NotSent: "not_sent", Unknown: "unknown"}
-EVENTS = {
-    Accepted: RequestEvent.ACCEPTED,
-    Refused: RequestEvent.REFUSED,
-    NotSent: RequestEvent.NOT_SENT,
-    Unknown: RequestEvent.LOST,
-}
+FENCED = counter("ilim_claims_fenced", "Claims given up because the cluster's epoch is not the one this sender began in")
 
 
 @dataclass(frozen=True)
 class Claim:
     """Permission to send one request once."""
 
-    order: Order
+    known: Whole  # as it was written with the claim
     request: Request
     n: int
     message: OrderMessage
     not_after: float  # monotonic seconds
+
+    @property
+    def order(self) -> Order:
+        return self.known.order
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a claim found. `found` without claims: what was there was refused, waits, or was settled meanwhile."""
+
+    found: bool
+    claims: tuple[Claim, ...] = ()
+
+
+@dataclass
+class _Batch:
+    """What one transaction is going to write."""
+
+    steps: list[Step] = field(default_factory=list)
+    permits: list[tuple[Step, Look, Request]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Dispatcher:
     """What dispatching needs; one per worker, shared by its tasks."""
 
-    transaction: Transaction
+    hot: HotTransaction
     gateway: Gateway
     clock: Clock
     vault: Vault
     recheck: Recheck
     sender: str
     poke: Callable[[str], None]
-    epoch: int = 0
+    epoch: int = 1  # the cluster's, as it was when this sender began
     spend: Callable[[str], None] = lambda _broker: None  # told of each claim, so that only what is sent counts
 
     async def dispatch_one(self, brokers: Sequence[str]) -> bool:
         """Take the most urgent queued request through its three beats. False when there was none."""
-        async with self.transaction() as connection:
-            found = await store.next_queued(connection, brokers, self.recheck.com_id, self.clock.now())
-            claim = await self._claim(connection, *found) if found else None
-        if claim is not None:
+        taken = await self.claim(brokers, 1)
+        for one in taken.claims:
+            await self.carry(one)
+        return taken.found
+
+    # --- claim
+
+    async def claim(self, brokers: Sequence[str], most: int) -> Taken:
+        """Permission to send up to `most` of the most urgent queued requests, each of another order."""
+        try:
+            return await self._take(brokers, most)
+        except (PositionMismatch, Overtaken, asyncpg.IntegrityConstraintViolationError):
+            if most == 1:
+                raise
+            return await self._take(brokers, 1)  # one that cannot be written must not hold up the others
+
+    async def _take(self, brokers: Sequence[str], most: int) -> Taken:
+        async with self.hot() as connection:
+            now = self.clock.now()
+            picked = await send_store.pick(connection, brokers, most, self.recheck.com_id, now)
+            looks = [(one, await send_store.look(connection, one, self.recheck.com_id)) for one in picked]
+            if any(look.gate.cluster_epoch != self.epoch for _, look in looks):
+                FENCED.inc()
+                log.error("dispatch.fenced", epoch=self.epoch)
+                return Taken(False)
+            claims = await self._claim(connection, looks, now)
+        for claim in claims:
             self.spend(claim.order.broker)
-            fp("send.before")
-            outcome = await self._send(claim)
-            fp("send.after")
-            await self._record_for_sure(claim, outcome)
-        return found is not None
+        return Taken(bool(picked), claims)
 
-    async def _claim(self, connection: AsyncConnection, order_id: UUID, request_id: UUID) -> Claim | None:
-        """Check everything again, then insert the attempt; or refuse. Both commit with the ledger entry."""
-        order = await store.load(connection, order_id)
-        if order is None:
-            return None
-        request = next(one for one in order.requests if one.id == request_id)
+    async def _claim(
+        self, connection: asyncpg.Connection, looks: Sequence[tuple[Picked, Look]], now: datetime
+    ) -> tuple[Claim, ...]:
+        """Check everything again; write the attempts and the refusals with their ledger entries, all in one statement."""
+        batch = _Batch()
+        for picked, look in looks:
+            self._decide(batch, picked, look, now)
+        made = [(request.id, look.attempts + 1) for _, look, request in batch.permits]
+        attempts = send_store.attempted(made, sender=self.sender, epoch=self.epoch)
+        await write_steps(connection, batch.steps, [attempts])
+        if batch.permits:
+            fp("claim.before_commit")
+        if len(batch.steps) > len(batch.permits):
+            fp("refusal.before_commit")
+        return tuple(_permission(*one, now) for one in batch.permits)
+
+    def _decide(self, batch: _Batch, picked: Picked, look: Look, now: datetime) -> None:
+        order = look.known.order
+        request = next(one for one in order.requests if one.id == picked.request_id)
         if request.state is not RequestState.QUEUED:
-            return None  # somebody took it between our look and our lock
-        now = self.clock.now()
-        said = await verdict(connection, self.recheck, order, request, now)
+            return  # somebody took it between our look and our lock
+        said = verdict(self.recheck, order, request, look.gate, look.standing, now)
+        if said.waits:
+            return
         if said.refused is not None:
-            await self._refuse(connection, order, request, said.refused, now)
-        if said.refused is not None or said.waits:
-            return None
-        return await self._permit(connection, order, request, now)
+            batch.steps.append(self._refusal(look, request, said.refused, now))
+            return
+        sent = claimed(order, request, now)
+        cause = Cause("request.claimed", {"cl_ord_id": sent.cl_ord_id, "kind": sent.kind, "attempt": look.attempts + 1})
+        batch.steps.append(self._step(look.known, sent, cause, now))
+        batch.permits.append((batch.steps[-1], look, sent))
 
-    async def _permit(self, connection: AsyncConnection, order: Order, request: Request, now: datetime) -> Claim:
-        orig = None if request.kind is RequestKind.NEW else _orig(order, request)
-        claimed = replace(request, state=move(request.state, RequestEvent.CLAIMED), sent_at=now, orig_cl_ord_id=orig)
-        n = await store.add_attempt(connection, request.id, sender=self.sender, epoch=self.epoch, patience_s=PATIENCE_S)
-        account = await find_account(connection, order.account_id)
-        if account is None:
-            raise RuntimeError("an order without its account")
-        message = _message(order, claimed, account.number, now)
-        cause = Cause("request.claimed", {"cl_ord_id": request.cl_ord_id, "kind": request.kind, "attempt": n})
-        moved = await advance(connection, _with(order, claimed), cause, profile=self.gateway.profile(order.broker), now=now)
-        fp("claim.before_commit")
-        return Claim(moved, claimed, n, message, monotonic() + DEADLINE_S)
-
-    async def _refuse(self, connection: AsyncConnection, order: Order, request: Request, reason: str, now: datetime) -> None:
+    def _refusal(self, look: Look, request: Request, reason: str, now: datetime) -> Step:
         refused = replace(request, state=RequestState.REFUSED, reason=reason, answered_at=now)
         cause = Cause("request.refused", {"cl_ord_id": request.cl_ord_id, "kind": request.kind, "reason": reason})
-        await advance(connection, _with(order, refused), cause, profile=self.gateway.profile(order.broker), now=now)
-        fp("refusal.before_commit")
+        return self._step(look.known, refused, cause, now)
+
+    def _step(self, known: Whole, request: Request, cause: Cause, now: datetime) -> Step:
+        profile = self.gateway.profile(known.order.broker)
+        return step(known, cause, profile=profile, now=now, moved=with_request(known.order, request))
+
+    # --- send
+
+    async def carry(self, claim: Claim) -> None:
+        """Send what was claimed, and record what came of it."""
+        fp("send.before")
+        outcome = await self._send(claim)
+        fp("send.after")
+        await self._record_for_sure(claim, outcome)
 
     async def _send(self, claim: Claim) -> SendOutcome:
         if monotonic() > claim.not_after:
             return NotSent("deadline-passed")  # held up since the claim: the world may have moved on
         return await self.gateway.send(claim.message)
+
+    # --- record
 
     async def _record_for_sure(self, claim: Claim, outcome: SendOutcome) -> None:
         """A known outcome must not become unknown because the database was away for a moment. Writing it is repeatable."""
@@ -130,126 +178,81 @@ class Dispatcher:
         while True:
             try:
                 return await self._record(claim, outcome)
-            except IntegrityError:
+            except asyncpg.IntegrityConstraintViolationError:
                 raise
-            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (Overtaken, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 if monotonic() > until:
                     raise
                 log.warning("request.not_recorded", cl_ord_id=claim.request.cl_ord_id, reason=type(error).__name__)
             await asyncio.sleep(RECORD_AGAIN_S)
 
     async def _record(self, claim: Claim, outcome: SendOutcome) -> None:
-        """Store the raw answer and move the request. A report may have been faster: then this only adds."""
-        now = self.clock.now()
-        async with self.transaction() as connection:
-            order = await store.load(connection, claim.order.id, lock=True)
-            if order is None:
-                raise RuntimeError("an order that was claimed is gone")
-            raw = getattr(outcome, "raw", b"")
-            evidence = await self.vault.keep(connection, [Raw("answer", raw, now)]) if raw else []
-            fp("record.stored")
-            reason = _reason(outcome)
-            await store.close_attempt(
-                connection, claim.request.id, claim.n,
-                outcome=OUTCOMES[type(outcome)], reason=reason, evidence=evidence[0] if evidence else None,
-            )  # fmt: skip
-            request = next(one for one in order.requests if one.id == claim.request.id)
-            answered = _answered(request, outcome, reason, now)
-            if answered.state is RequestState.QUEUED:
-                await store.leave_alone(connection, request.id, claim.n)
-            await advance(
-                connection, _with(order, answered), _cause(request, outcome, reason, evidence),
-                profile=self.gateway.profile(order.broker), now=now,
-            )  # fmt: skip
-            fp("record.before_commit")
+        """Store the raw answer and move the request. Usually nothing has happened to the order since its claim, which the
+        order's version tells; else read again under the lock: a report may have been faster, then this only adds."""
+        try:
+            await self._write_outcome(claim, outcome, claim.known)
+        except Overtaken:
+            await self._write_outcome(claim, outcome, None)
         fp("record.after_commit")
         self.poke("orders.changed")
-        log.info("request.answered", cl_ord_id=claim.request.cl_ord_id, outcome=OUTCOMES[type(outcome)], reason=reason)
+        told = {"outcome": OUTCOMES[type(outcome)], "reason": reason_of(outcome)}
+        log.info("request.answered", cl_ord_id=claim.request.cl_ord_id, **told)
+
+    async def _write_outcome(self, claim: Claim, outcome: SendOutcome, known: Whole | None) -> None:
+        now = self.clock.now()
+        async with self.hot() as connection:
+            locked = known is None
+            known = known or await self._locked(connection, claim.order)
+            fp("record.begun")
+            raw = getattr(outcome, "raw", b"")
+            kept = self.vault.kept([Raw("answer", raw, now)] if raw else [])
+            evidence = kept.rows[0]["id"] if kept.rows else None
+            request = next(one for one in known.order.requests if one.id == claim.request.id)
+            reason = reason_of(outcome)
+            after = answered(request, outcome, reason, now)
+            moved = self._step(known, after, cause_of(request, outcome, reason, evidence), now)
+            if moved.movement.moves() and not locked:
+                raise Overtaken("the order's row is locked before the account's")
+            told = send_store.answered(
+                request.id, claim.n, outcome=OUTCOMES[type(outcome)], reason=reason, evidence=evidence
+            )  # fmt: skip
+            await write_steps(connection, [moved], [kept, told])
+            if after.state is RequestState.QUEUED:
+                await send_store.leave_alone(connection, request.id, claim.n)
+            fp("record.before_commit")
+
+    async def _locked(self, connection: asyncpg.Connection, order: Order) -> Whole:
+        await whole.lock(connection, [order.id])
+        return (await whole.read(connection, [order.id]))[order.id]
+
+    # --- attempts without an answer
 
     async def orphans(self) -> int:
         """Attempts whose sender can no longer bring an answer become unknown: their time is up, or the sender is a process
         of this machine that has ended. Returns how many."""
-        async with self.transaction() as connection:
-            unanswered = await store.unanswered_attempts(connection)
+        async with self.hot() as connection:
+            unanswered = await send_store.unanswered_attempts(connection)
         lost = [one for one in unanswered if one.overdue or is_gone(one.sender)]
         for one in lost:
-            await self._orphan(one.order_id, one.request_id, one.n)
+            await self._orphan(one)
         return len(lost)
 
-    async def _orphan(self, order_id: UUID, request_id: UUID, n: int) -> None:
-        now = self.clock.now()
-        async with self.transaction() as connection:
-            order = await store.load(connection, order_id, lock=True)
-            if order is None or not await store.still_unanswered(connection, request_id, n):
+    async def _orphan(self, one: Unanswered) -> None:
+        now, outcome = self.clock.now(), Unknown("sender-lost")
+        async with self.hot() as connection:
+            await whole.lock(connection, [one.order_id])
+            known = (await whole.read(connection, [one.order_id]))[one.order_id]
+            if not await send_store.still_unanswered(connection, one):
                 return
-            await store.close_attempt(connection, request_id, n, outcome="unknown", reason="sender-lost", evidence=None)
-            request = next(one for one in order.requests if one.id == request_id)
-            lost = _answered(request, Unknown("sender-lost"), "sender-lost", now)
-            cause = Cause("request.lost", {"cl_ord_id": request.cl_ord_id, "attempt": n})
-            await advance(connection, _with(order, lost), cause, profile=self.gateway.profile(order.broker), now=now)
+            request = next(each for each in known.order.requests if each.id == one.request_id)
+            lost = answered(request, outcome, outcome.reason, now)
+            cause = Cause("request.lost", {"cl_ord_id": request.cl_ord_id, "attempt": one.n})
+            told = send_store.answered(request.id, one.n, outcome="unknown", reason=outcome.reason, evidence=None)
+            await write_steps(connection, [self._step(known, lost, cause, now)], [told])
             fp("orphan.before_commit")
 
 
-def _orig(order: Order, request: Request) -> str | None:
-    """ClOrdID of the last request before this one that was not refused; an amendment in flight included, one that still
-    waits here not: the broker never saw its id."""
-    before = [one for one in order.requests if one.number < request.number and one.kind is not RequestKind.CANCELLATION]
-    return next((one.cl_ord_id for one in reversed(before) if one.state not in NEVER_THERE), None)
-
-
-def _with(order: Order, request: Request) -> Order:
-    return replace(order, requests=tuple(request if one.id == request.id else one for one in order.requests))
-
-
-def _message(order: Order, request: Request, account: AccountNumber, now: datetime) -> OrderMessage:
-    return OrderMessage(
-        kind=request.kind,
-        broker=order.broker,
-        account=account,
-        cl_ord_id=request.cl_ord_id,
-        orig_cl_ord_id=request.orig_cl_ord_id,
-        broker_order_number=order.broker_order_number,
-        isin=order.isin,
-        short_code=order.short_code,
-        side=order.side,
-        quantity=request.quantity,
-        executed_quantity=order.executed_at_least,
-        order_type=order.order_type,
-        price=request.price if request.price is not None else order.price,
-        time_in_force=order.time_in_force,
-        session=order.session,
-        transact_time=now,
-    )
-
-
-def _reason(outcome: SendOutcome) -> str | None:
-    if isinstance(outcome, Refused):
-        return f"{outcome.code}: {outcome.reason}"
-    return None if isinstance(outcome, Accepted) else outcome.reason
-
-
-def _answered(request: Request, outcome: SendOutcome, reason: str | None, now: datetime) -> Request:
-    """The request after an answer. Not sent and out of time is a refusal: nothing left this house. So is not sent by a
-    sender who was given up before: what was shown as unknown never goes out by itself."""
-    state = move(request.state, EVENTS[type(outcome)])
-    given_up = state is RequestState.UNKNOWN or (state is RequestState.QUEUED and now >= request.send_by)
-    if isinstance(outcome, NotSent) and given_up:
-        return replace(request, state=RequestState.REFUSED, reason="not-sent", answered_at=now)
-    told = state is not request.state and not isinstance(outcome, (Accepted, NotSent))
-    return replace(
-        request,
-        state=state,
-        reason=reason if told else request.reason,
-        answered_at=now if told else request.answered_at,
-        sent_at=None if isinstance(outcome, NotSent) else request.sent_at,
-    )
-
-
-def _cause(request: Request, outcome: SendOutcome, reason: str | None, evidence: list[UUID]) -> Cause:
-    data = {
-        "cl_ord_id": request.cl_ord_id,
-        "outcome": OUTCOMES[type(outcome)],
-        "reason": reason,
-        "evidence": [str(one) for one in evidence],
-    }
-    return Cause("request.answered", data)
+def _permission(written: Step, look: Look, request: Request, now: datetime) -> Claim:
+    known = replace(look.known, order=written.written)
+    message = message_of(look.known.order, request, look.account, now)
+    return Claim(known, request, look.attempts + 1, message, monotonic() + DEADLINE_S)

@@ -5,11 +5,10 @@ from dataclasses import fields, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, and_, exists, func, insert, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.orders.doubt import CLOSED_ON_ABSENCE, CONFIRMED, NOT_SENT, OUTCOME, TWIN_ALLOWED, Decision, Step
-from service.orders.model import Order, Request
 from service.orders.model import RequestState as S
 from service.orders.tables import attempt, doubt_decision, doubt_step, order_request, order_sighting, orders
 
@@ -130,23 +129,24 @@ async def overturn(connection: AsyncConnection, request_id: UUID, now: datetime)
 # --- twins ------------------------------------------------------------------------------------------------------------------
 
 
-async def twin_bars(connection: AsyncConnection, order: Order, request: Request) -> bool:
-    """Whether a new order must not go out because a twin of it is unknown and no decision lets it pass. The database asks
-    the same again in the claim's own write, where nobody can be faster."""
-    c, o = order_request.c, orders.c
-    allowed = select(doubt_decision.c.id).where(
-        doubt_decision.c.request_id == c.id,
-        doubt_decision.c.conclusion == TWIN_ALLOWED,
-        doubt_decision.c.used_by == order.id,
+def twin_part(request_id: BindParameter[UUID]) -> ColumnElement[bool]:
+    """Whether a new order must not go out because a twin of it is unknown and no decision lets it pass, as a part of a
+    question about `orders`. The database asks the same again in the claim's own write, where nobody can be faster."""
+    mine, other, twin = order_request.alias("mine"), order_request.alias("other"), orders.alias("twin")
+    c, o, decided = other.c, twin.c, doubt_decision.c
+    allowed = (
+        exists()
+        .where(decided.request_id == c.id, decided.conclusion == TWIN_ALLOWED, decided.used_by == orders.c.id)
+        .correlate(other, orders)
     )
-    question = (
-        select(c.id)
-        .join(orders, o.id == c.order_id)
+    unknown = (
+        exists()
         .where(
-            c.state == S.UNKNOWN.value, c.kind == request.kind.value, c.id != request.id,
-            c.quantity == request.quantity, o.account_id == order.account_id, o.business_date == order.business_date,
-            o.isin == order.isin, o.side == order.side.value, ~allowed.exists(),
+            c.state == literal_column("'unknown'"), c.kind == literal_column("'new'"), c.id != mine.c.id,
+            c.quantity == mine.c.quantity, o.id == c.order_id, o.account_id == orders.c.account_id,
+            o.business_date == orders.c.business_date, o.isin == orders.c.isin, o.side == orders.c.side, ~allowed,
         )
-        .limit(1)
+        .correlate(mine, orders)
     )  # fmt: skip
-    return (await connection.execute(question)).first() is not None
+    asked = exists().where(mine.c.id == request_id, mine.c.kind == literal_column("'new'"), unknown)
+    return asked.correlate(orders)

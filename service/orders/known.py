@@ -4,14 +4,14 @@ Canonical is the stream's own order (date, sequence); what has no sequence comes
 reports runs in this order, the order in which they happened to reach us cannot matter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import FromClause, func, select
+from sqlalchemy import FromClause, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -97,18 +97,17 @@ async def add_sightings(connection: AsyncConnection, rows: Sequence[dict[str, An
 
 
 async def sightings(connection: AsyncConnection, order_id: UUID) -> Sightings:
-    table = order_sighting.c
-    question = (
-        select(table.executed_quantity, func.max(table.seen_at), func.max(table.ended))
-        .where(table.order_id == order_id)
-        .group_by(table.executed_quantity)
-    )
-    rows = (await connection.execute(question)).all()
-    ended = max((one for _, _, one in rows if one), default=None)
-    return sightings_of([one for one, _, _ in rows], [one for _, one, _ in rows], ended)
+    rows = (await connection.execute(select(order_sighting).where(order_sighting.c.order_id == order_id))).mappings()
+    return seen_in(rows)
 
 
-def sightings_of(executed: Sequence[int], seen_at: Sequence[datetime], ended: str | None) -> Sightings:
-    """Distinct executed quantities, and beside each when it was last seen."""
-    counts = tuple(zip(executed, seen_at, strict=True))
-    return Sightings(bool(counts), max(executed, default=0), Status(ended) if ended else None, counts)
+def seen_in(rows: Iterable[Mapping[Any, Any]]) -> Sightings:
+    """What rows of `order_sighting` show, taken together: each executed quantity with when it was last seen."""
+    counts: dict[int, datetime] = {}
+    ends: set[str] = set()
+    for one in rows:
+        executed, at = one["executed_quantity"], one["seen_at"]
+        counts[executed] = max(counts.get(executed, at), at)
+        ends |= {one["ended"]} - {None}
+    ended = Status(max(ends)) if ends else None
+    return Sightings(bool(counts), max(counts, default=0), ended, tuple(counts.items()))

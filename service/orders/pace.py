@@ -1,6 +1,6 @@
 """How fast orders may go to each broker: one per interval, evenly, so that a burst of ours never becomes a refusal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -16,6 +16,10 @@ class Pace:
     def open(self, brokers: tuple[str, ...]) -> list[str]:
         """Brokers that may be sent to now."""
         return [one for one in brokers if self._lead(one) < self.burst / self.per_second(one)]
+
+    def room(self, brokers: Sequence[str]) -> int:
+        """How many sends may go at once to whichever of these brokers has least room; at least one to any that is open."""
+        return min(max(int(self.burst - self._lead(one) * self.per_second(one)), 1) for one in brokers)
 
     def spend(self, broker: str) -> None:
         """One send to a broker."""

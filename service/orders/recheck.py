@@ -6,14 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from service.controls import store as controls
-from service.controls.model import Subject
+from service.controls.model import Gate, Subject
 from service.core.clock import kst_date
 from service.gateway import RequestKind
-from service.orders import store
-from service.orders.doubt_store import twin_bars
 from service.orders.model import Order, Request
 
 
@@ -37,20 +32,41 @@ class Verdict:
 GO, WAIT = Verdict(), Verdict(waits=True)
 
 
-async def verdict(connection: AsyncConnection, recheck: Recheck, order: Order, request: Request, now: datetime) -> Verdict:
-    """Whether this request may go out now. The gate is held in one statement and read in a later one, so that no halt
+@dataclass(frozen=True)
+class Standing:
+    """What an order's right to go out rests on, as it is now."""
+
+    contract_status: str | None
+    vanished: bool
+    mandate_status: str | None
+    starts_on: date | None
+    ends_on: date | None
+    assigned: bool
+    halted: bool
+    twin_in_doubt: bool  # a new order like this one is unknown, and no decision lets this one pass
+
+    def refusal(self, on: date) -> str | None:
+        """Why it may not go out, or None."""
+        if self.contract_status != "0" or self.vanished:
+            return "contract-not-in-force"
+        in_term = self.starts_on is not None and self.starts_on <= on and (self.ends_on is None or on <= self.ends_on)
+        if self.mandate_status != "in_force" or not in_term:
+            return "mandate-not-in-force"
+        if not self.assigned:
+            return "manager-not-assigned"
+        if self.halted:
+            return "instrument-halted"
+        return "twin-in-doubt" if self.twin_in_doubt else None
+
+
+def verdict(recheck: Recheck, order: Order, request: Request, gate: Gate, standing: Standing, now: datetime) -> Verdict:
+    """Whether this request may go out now. The gate was held in one statement and read in a later one, so that no halt
     that is committed is overlooked and none commits before this claim does."""
     if request.kind is RequestKind.CANCELLATION:
         return Verdict("too-late") if now >= request.send_by else GO
-    await controls.share_gate(connection)
-    gate = await controls.gate(connection, recheck.com_id)
     if now >= request.send_by:
         return Verdict("stream-blind" if gate.blind else "too-late")
-    reason = _own(recheck, order, request, now) or gate.refusal(subject(order))
-    if reason is None:
-        reason = (await store.standing(connection, order)).refusal(kst_date(now))
-    if reason is None and request.kind is RequestKind.NEW and await twin_bars(connection, order, request):
-        reason = "twin-in-doubt"
+    reason = _own(recheck, order, request, now) or gate.refusal(subject(order)) or standing.refusal(kst_date(now))
     if reason is not None:
         return Verdict(reason)
     return WAIT if gate.blind else GO

@@ -3,33 +3,25 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     Select,
-    Text,
     and_,
     exists,
     func,
     insert,
-    literal,
-    literal_column,
     or_,
     select,
-    true,
     tuple_,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.accounts.facts import account_part
-from service.controls.parts import blind_part
 from service.gateway import OrderType, RequestKind, Session, Side, TimeInForce
 from service.infra.tables import cl_ord_id_seq
-from service.mandates.facts import mandate_part
 from service.market.facts import instrument_part
 from service.orders.checks import InstrumentFacts
 from service.orders.model import Order, Request, RequestState, Status
@@ -136,101 +128,6 @@ async def save_order(connection: AsyncConnection, order_id: UUID, **changes: Any
     await connection.execute(update(orders).where(orders.c.id == order_id).values(version=orders.c.version + 1, **changes))
 
 
-# --- sending -----------------------------------------------------------------------------------------------------------
-
-
-async def next_queued(
-    connection: AsyncConnection, brokers: Sequence[str], com_id: str | None, now: datetime
-) -> tuple[UUID, UUID] | None:
-    """Lock the order with the most urgent queued request: cancellations first, then the oldest. Orders somebody else
-    works on are passed over, and all but cancellations while the stream `com_id` is not seen, unless their time is up at
-    `now`. A cancellation waits while a request of its order is on its way, or it would overtake what it cancels.
-    Read committed: the request may have moved since we looked, the order is locked from now on."""
-    other = order_request.alias("other")
-    on_its_way = exists().where(other.c.order_id == order_request.c.order_id, other.c.state == "sending")
-    # Written as in the index: with values bound later neither its condition nor its order would be recognised.
-    queued, sent_later = literal_column("'queued'", Text), order_request.c.kind != literal_column("'cancellation'")
-    question = (
-        select(order_request.c.order_id, order_request.c.id)
-        .join(orders, orders.c.id == order_request.c.order_id)
-        .where(
-            order_request.c.state == queued,
-            orders.c.broker.in_(brokers),
-            _ripe(),
-            or_(sent_later, ~on_its_way),
-            or_(~sent_later, ~blind_part(), order_request.c.send_by <= now),
-        )
-        .order_by(sent_later, order_request.c.queued_at, order_request.c.cl_ord_id)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=orders)
-    )
-    row = (await connection.execute(question, {"com_id": com_id})).first()
-    return (row.order_id, row.id) if row else None
-
-
-def _ripe() -> ColumnElement[bool]:
-    return or_(order_request.c.retry_at.is_(None), order_request.c.retry_at <= func.clock_timestamp())
-
-
-async def leave_alone(connection: AsyncConnection, request_id: UUID, n: int) -> None:
-    """After attempt `n` wrote no byte: twice as long each time, 0.2 s to 5 s, or a platform that is down would be
-    knocked at thousands of times in the 30 s an order has."""
-    pause = min(Decimal("0.1") * 2**n, Decimal(5)) if n < 10 else Decimal(5)
-    later = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, pause)
-    await save_request(connection, request_id, retry_at=later)
-
-
-async def add_attempt(connection: AsyncConnection, request_id: UUID, *, sender: str, epoch: int, patience_s: Decimal) -> int:
-    """Claim the send: the inserted row is the permission. The database refuses a second one (P2)."""
-    n = (
-        await connection.execute(select(func.count()).select_from(attempt).where(attempt.c.request_id == request_id))
-    ).scalar_one() + 1
-    overdue = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, patience_s)
-    await connection.execute(insert(attempt).values(request_id=request_id, n=n, sender=sender, epoch=epoch, overdue_at=overdue))
-    return n
-
-
-async def close_attempt(
-    connection: AsyncConnection, request_id: UUID, n: int, *, outcome: str, reason: str | None, evidence: UUID | None
-) -> None:
-    await connection.execute(
-        update(attempt)
-        .where(attempt.c.request_id == request_id, attempt.c.n == n)
-        .values(outcome=outcome, reason=reason, evidence=evidence, answered_at=func.clock_timestamp())
-    )
-
-
-@dataclass(frozen=True)
-class Unanswered:
-    """An attempt without an outcome, who made it, and whether its time is up."""
-
-    order_id: UUID
-    request_id: UUID
-    n: int
-    sender: str
-    overdue: bool
-
-
-async def unanswered_attempts(connection: AsyncConnection, limit: int = 1000) -> list[Unanswered]:
-    """The oldest first."""
-    question = (
-        select(
-            order_request.c.order_id, attempt.c.request_id, attempt.c.n, attempt.c.sender,
-            attempt.c.overdue_at < func.clock_timestamp(),
-        )
-        .join(order_request, order_request.c.id == attempt.c.request_id)
-        .where(attempt.c.outcome.is_(None))
-        .order_by(attempt.c.overdue_at)
-        .limit(limit)
-    )  # fmt: skip
-    return [Unanswered(*row) for row in await connection.execute(question)]
-
-
-async def still_unanswered(connection: AsyncConnection, request_id: UUID, n: int) -> bool:
-    question = select(attempt.c.outcome.is_(None)).where(attempt.c.request_id == request_id, attempt.c.n == n)
-    return bool((await connection.execute(question)).scalar())
-
-
 async def sent_or_being_sent(connection: AsyncConnection, request_id: UUID) -> bool:
     """Whether any attempt may have put a byte on the wire."""
     may = attempt.c.outcome.is_(None) | (attempt.c.outcome != "not_sent")
@@ -243,57 +140,6 @@ async def instrument_of(connection: AsyncConnection, order: Order) -> Instrument
     values = {"isin": order.isin, "symbol": None, "business_date": order.business_date}
     row = (await connection.execute(select(instrument_part()), values)).mappings().first()
     return InstrumentFacts(**{one.name: row[one.name] for one in fields(InstrumentFacts)}) if row else None
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What an order's right to go out rests on, as it is now."""
-
-    contract_status: str | None
-    vanished: bool
-    mandate_status: str | None
-    starts_on: date | None
-    ends_on: date | None
-    assigned: bool
-    halted: bool
-
-    def refusal(self, on: date) -> str | None:
-        """Why it may not go out, or None."""
-        if self.contract_status != "0" or self.vanished:
-            return "contract-not-in-force"
-        in_term = self.starts_on is not None and self.starts_on <= on and (self.ends_on is None or on <= self.ends_on)
-        if self.mandate_status != "in_force" or not in_term:
-            return "mandate-not-in-force"
-        if not self.assigned:
-            return "manager-not-assigned"
-        return "instrument-halted" if self.halted else None
-
-
-def _standing() -> Select[Any]:
-    account, mandate, instrument = account_part(), mandate_part(), instrument_part()
-    base = select(literal(1).label("one")).subquery("base")
-    joined = base.outerjoin(account, true()).outerjoin(mandate, true()).outerjoin(instrument, true())
-    return select(
-        account.c.contract_status, account.c.vanished, mandate.c.status, mandate.c.starts_on, mandate.c.ends_on,
-        mandate.c.assigned, instrument.c.halted,
-    ).select_from(joined)  # fmt: skip
-
-
-STANDING = _standing()  # composed once: composing takes longer than asking
-
-
-async def standing(connection: AsyncConnection, order: Order) -> Standing:
-    values = {
-        "account_id": order.account_id,
-        "user_id": order.manager_id,
-        "business_date": order.business_date,
-        "isin": order.isin,
-        "symbol": None,
-    }
-    row = (await connection.execute(STANDING, values)).one()
-    return Standing(
-        row.contract_status, bool(row.vanished), row.status, row.starts_on, row.ends_on, bool(row.assigned), bool(row.halted)
-    )
 
 
 # --- what is still open -----------------------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, func, select, true
+from sqlalchemy import Select, Uuid, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from service.infra.db import Either, HotStatement
-from service.orders.known import Known, Sightings, from_document, sightings_of
+from service.orders.known import Known, Sightings, from_document, seen_in
 from service.orders.model import Order
 from service.orders.store import ORDER_FIELDS, to_order, to_request
 from service.orders.tables import order_report, order_request, order_sighting, orders
@@ -67,8 +67,7 @@ def whole_of(row: Mapping[str, Any]) -> Whole:
     order = to_order(row, [to_request(one) for one in row["whole_requests"]])
     evidence = tuple((one["raw_id"], from_document(_document(one))) for one in row["whole_reports"])
     places = tuple(place(one["seq_date"], one["seq"], one["arrived"]) for one in row["whole_reports"])
-    seen = sightings_of(row["seen_executed"] or (), row["seen_at"] or (), row["seen_ended"])
-    return Whole(order, evidence, seen, places)
+    return Whole(order, evidence, seen_in(row["whole_sightings"]), places)
 
 
 def _document(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,31 +90,13 @@ def whole_part() -> Select[Any]:
         .order_by(c.seq_date.nulls_last(), c.seq.nulls_last(), c.arrived)
         .correlate(orders)
     )
-    seen = _seen()
+    sightings = select(order_sighting.table_valued()).where(order_sighting.c.order_id == orders.c.id).correlate(orders)
     return select(
         *[orders.c[name] for name in ORDER_FIELDS],
         func.array(requests.scalar_subquery()).label("whole_requests"),
         func.array(reports.scalar_subquery()).label("whole_reports"),
-        seen.c.seen_executed,
-        seen.c.seen_at,
-        seen.c.seen_ended,
-    ).select_from(orders.join(seen, true()))
-
-
-def _seen() -> Any:
-    c = order_sighting.c
-    shown = (
-        select(c.executed_quantity, func.max(c.seen_at).label("at"), func.max(c.ended).label("ended"))
-        .where(c.order_id == orders.c.id)
-        .group_by(c.executed_quantity)
-        .correlate(orders)
-        .lateral("shown")
+        func.array(sightings.scalar_subquery()).label("whole_sightings"),
     )
-    return select(
-        func.array_agg(shown.c.executed_quantity).label("seen_executed"),
-        func.array_agg(shown.c.at).label("seen_at"),
-        func.max(shown.c.ended).label("seen_ended"),
-    ).lateral("seen")
 
 
 def _wanted() -> Any:

@@ -176,3 +176,14 @@ async def test_p18_the_gate_says_since_when_it_is_blind(life: Life) -> None:
     assert (seen.blind, lapsed.blind, elsewhere.blind) == (False, True, False)
     assert lapsed.blind_s >= 2  # since the newer of the gate's change and the lease's end
     assert seen.cluster_epoch == 1
+
+
+async def test_a_sender_of_an_earlier_epoch_claims_nothing(life: Life) -> None:
+    """The database has failed over since this sender began: what it remembers may be of a world that is gone."""
+    await life.submit()
+    await fetch(life.urls.superuser, "update halt_gate set cluster_epoch = 2")
+    assert not await life.dispatcher.dispatch_one([BROKER])
+    assert (life.gateway.sends, [row["state"] for row in await life.requests()]) == ([], ["queued"])
+    assert await replace(life.dispatcher, epoch=2).dispatch_one([BROKER])
+    attempts = await fetch(life.urls.superuser, "select epoch from attempt")
+    assert [row["epoch"] for row in attempts] == [2]

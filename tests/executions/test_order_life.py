@@ -35,7 +35,7 @@ class Life:
         self.gateway = FakeGateway()
         gateway: Any = self.gateway
         self.dispatcher = Dispatcher(
-            transaction=worker.transaction, gateway=gateway, clock=clock, vault=VAULT,
+            hot=worker.hot, gateway=gateway, clock=clock, vault=VAULT,
             recheck=Recheck(lambda _day: True), sender="test", poke=lambda _channel: None,
         )  # fmt: skip
         self.inbox = Inbox(worker.transaction, VAULT, clock, "F0001", lambda _channel: None)

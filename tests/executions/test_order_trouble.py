@@ -1,5 +1,6 @@
 """Orders in trouble: requests that cross, answers that come late, reports that nobody can apply."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -8,9 +9,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import orjson
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.clock import ManualClock
 from service.core.secret import AccountNumber
@@ -29,6 +30,7 @@ from service.gateway import (
     Side,
 )
 from service.infra.db import Books, Database, Whose
+from service.orders.send_store import Picked, look
 from tests.conftest import DatabaseUrls
 from tests.executions.test_order_life import Life, ack, trade
 from tests.makers import BROKER, CODE, ISIN, TODAY, FakeGateway, fetch, make_world, report
@@ -144,8 +146,11 @@ async def test_a_request_somebody_else_settled_meanwhile_is_left_alone(life: Lif
     request = (await life.requests())[0]["id"]
     await life.cancel(order_id, "c1")
     before = await life.order()
-    async with life.worker.transaction() as connection:
-        assert await life.dispatcher._claim(connection, order_id, request) is None
+    world = life.world
+    picked = Picked(order_id, request, False, world.account, world.manager.user_id, ISIN, TODAY)
+    async with life.worker.hot() as connection:
+        looks = [(picked, await look(connection, picked, None))]
+        assert await life.dispatcher._claim(connection, looks, life.clock.now()) == ()
     after = await life.order()
     assert (after["status"], after["version"]) == ("canceled", before["version"])
     assert (await life.requests())[0]["reason"] == "withdrawn"
@@ -156,17 +161,17 @@ async def test_a_known_answer_survives_a_database_that_was_away(life: Life) -> N
     calls = 0
 
     @asynccontextmanager
-    async def breaking(*, books: Whose = Books.NONE) -> AsyncIterator[AsyncConnection]:
+    async def breaking(*, books: Whose = Books.NONE) -> AsyncIterator[asyncpg.Connection]:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise ConnectionResetError("the server went away")
-        async with life.worker.transaction(books=books) as connection:
+        async with life.worker.hot(books=books) as connection:
             yield connection
 
     await life.submit()
     life.gateway.answers = [Refused("3012", "account unknown at broker", b"{}")]
-    await replace(life.dispatcher, transaction=breaking).dispatch_one([BROKER])
+    await replace(life.dispatcher, hot=breaking).dispatch_one([BROKER])
     assert (await life.requests())[0]["state"] == "refused"
     assert (await life.order())["status"] == "rejected"
 
@@ -339,3 +344,57 @@ async def test_an_impossible_row_of_one_account_does_not_hide_another(life: Life
     gateway: Any = Broken(life, [])
     assert await Sweeper(replace(life.applier, gateway=gateway)).sweep() == 2
     assert len(gateway.asked) == 2
+
+
+# --- claims of several at once --------------------------------------------------------------------------------------------
+
+
+async def test_p02_a_batch_gives_each_request_an_attempt_of_its_own(life: Life) -> None:
+    for i in range(3):
+        await life.submit(key=f"k{i}", quantity=1 + i)
+    await fetch(life.urls.superuser, "update order_request set send_by = queued_at where quantity = 2")
+    taken = await life.dispatcher.claim([BROKER], 8)
+    assert sorted(one.message.quantity for one in taken.claims) == [1, 3]
+    attempts = await fetch(life.urls.superuser, "select request_id, n, outcome from attempt")
+    assert {row["request_id"]: (row["n"], row["outcome"]) for row in attempts} == {
+        one.request.id: (1, None) for one in taken.claims
+    }
+    assert sorted(row["state"] for row in await life.requests()) == ["refused", "sending", "sending"]
+    assert not (await life.dispatcher.claim([BROKER], 8)).found
+    for one in taken.claims:
+        await life.dispatcher.carry(one)
+    assert sorted(row["state"] for row in await life.requests()) == ["refused", "sent", "sent"]
+
+
+async def test_a_batch_takes_one_request_of_an_order_and_the_cancellation_first(life: Life) -> None:
+    order_id, _ = await acknowledged(life)
+    await life.amend(order_id, "a1", price=Decimal(72_000))
+    await life.cancel(order_id, "c1")
+    taken = await life.dispatcher.claim([BROKER], 8)
+    assert [one.request.kind for one in taken.claims] == [RequestKind.CANCELLATION]
+
+
+async def test_a_report_that_overtakes_the_answer_is_not_lost_with_it(life: Life) -> None:
+    """The order has moved since its claim: the answer is written on what is true now."""
+    await life.submit()
+    (claim,) = (await life.dispatcher.claim([BROKER], 1)).claims
+    await life.receive(ack(claim.request.cl_ord_id), trade(claim.request.cl_ord_id, 4, 4))
+    await life.dispatcher.carry(claim)
+    assert [row["state"] for row in await life.requests()] == ["acknowledged"]
+    order = await life.order()
+    assert (order["status"], order["filled_quantity"]) == ("partially_filled", 4)
+    attempts = await fetch(life.urls.superuser, "select outcome from attempt")
+    assert [row["outcome"] for row in attempts] == ["accepted"]
+    entries = await fetch(life.urls.superuser, "select subject_seq from audit.record where subject_kind = 'order'")
+    assert sorted(row["subject_seq"] for row in entries) == [1, 2, 3, 4]
+
+
+async def test_racing_senders_share_the_queue_and_send_nothing_twice(life: Life) -> None:
+    for i in range(12):
+        await life.submit(key=f"k{i}", quantity=1 + i)
+    taken = await asyncio.gather(*(life.dispatcher.claim([BROKER], 4) for _ in range(4)))
+    claims = [one.request.id for each in taken for one in each.claims]
+    assert len(claims) == len(set(claims))
+    await asyncio.gather(*(life.dispatcher.carry(one) for each in taken for one in each.claims))
+    await life.dispatch()
+    assert sorted(one.quantity for one in life.gateway.sends) == list(range(1, 13))
