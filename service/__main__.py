@@ -30,10 +30,12 @@ def main() -> None:
     """Entry point of `ilim` and `python -m service`."""
     # The slice's commands import the database; any other command does without.
     app.add_typer(users_group() if "users" in sys.argv[1:2] else typer.Typer(), name="users", help=USERS_HELP)
+    app.add_typer(messages_group() if "messages" in sys.argv[1:2] else typer.Typer(), name="messages", help=MESSAGES_HELP)
     app()
 
 
 USERS_HELP = "Users, their roles and their API keys."
+MESSAGES_HELP = "Messages of the broker that were set aside: look at them, have them applied again."
 
 
 def users_group() -> typer.Typer:
@@ -52,6 +54,28 @@ def users_group() -> typer.Typer:
             await reached.open()
             try:
                 yield World(reached.transaction, pepper_from(key_bytes(present.data_key)))
+            finally:
+                await reached.close()
+
+    return make_commands(opened)
+
+
+def messages_group() -> typer.Typer:
+    """The commands about messages, with the worker's login: no other may read evidence."""
+    from service.executions.messages_commands import World, make_commands
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[World]:
+        from service.infra.db import Database
+        from service.koscom.dialect import read_report
+        from service.wiring import vault_of
+
+        present = load_settings()
+        with app_url(present, worker=True) as url:
+            reached = Database(url, application="ilim-messages", pool_size=1, hot_pool_size=1)
+            await reached.open()
+            try:
+                yield World(reached.transaction, vault_of(present), read_report)
             finally:
                 await reached.close()
 
@@ -218,15 +242,15 @@ def embedded(present: "Settings") -> Iterator["EmbeddedPostgres"]:
 
 
 @contextmanager
-def app_url(present: "Settings") -> Iterator[str]:
-    """What the service itself connects with."""
-    from service.infra.roles import APP
+def app_url(present: "Settings", *, worker: bool = False) -> Iterator[str]:
+    """What the service itself connects with, or its worker, which alone may read evidence."""
+    from service.infra.roles import APP, WORKER
 
     if not present.embedded_database:
-        yield present.database_url.reveal()
+        yield (present.database_worker_url if worker else present.database_url).reveal()
         return
     with embedded(present) as server:
-        yield server.url(APP)
+        yield server.url(WORKER if worker else APP)
 
 
 @contextmanager

@@ -141,12 +141,17 @@ def wire(
         market=market,
         notifier=notifier,
         listener=listener,
-        vault=Vault(derived(key, "raw-messages")),
+        vault=vault_of(settings),
         pepper=pepper,
         authenticate=_authenticator(database, pepper),
         desk=desk,
         switch=switch,
     )
+
+
+def vault_of(settings: Settings) -> Vault:
+    """What seals and opens evidence."""
+    return Vault(derived(data_key(settings), "raw-messages"))
 
 
 @dataclass(frozen=True)

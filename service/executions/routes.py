@@ -1,25 +1,27 @@
-"""Fills, and the timeline of an order, over HTTP."""
+"""Fills, the timeline of an order and messages set aside, over HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.audit import store as ledger
 from service.core.clock import KST
 from service.core.money import plain
 from service.core.principal import Principal, Role
-from service.executions import store
+from service.executions import messages, store
+from service.executions.messages import Aside, MessageRow
 from service.executions.timeline import line
 from service.gateway import Side
 from service.infra import answers, paging
 from service.infra.caller import require
 from service.infra.db import Transaction
+from service.infra.logs import request_id
 from service.infra.problems import problem_responses
 from service.orders import store as orders
 from service.orders.intents import books_of, order_not_found
@@ -152,3 +154,82 @@ async def get_timeline(
 def line_document(row: Mapping[str, Any]) -> dict[str, Any]:
     told = line(row["subject_seq"], row["written_at"].astimezone(UTC).isoformat(), orjson.loads(bytes(row["body"])))
     return asdict(told)
+
+
+# --- messages set aside: what they say stays with `ilim messages show`, the api may not read evidence ------------------------
+
+Overseer = Annotated[Principal, require(Role.OPERATIONS, Role.COMPLIANCE)]
+Operator = Annotated[Principal, require(Role.OPERATIONS)]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+CALLED = ("authentication-required", "role-required", "validation-failed")
+
+
+class MessageOut(BaseModel):
+    """A message of the report stream."""
+
+    id: UUID = Field(description="id of the raw message, as in the log and in `ilim messages show`")
+    com_id: str = Field(description="whose stream it came in")
+    seq: int | None = Field(description="its number in the stream, where it had one")
+    state: str = Field(
+        description="waiting, applied, parked (unreadable), quarantined (impossible) or unmatched (order not known)"
+    )
+    reason: str | None = Field(description="why it was set aside")
+    order_id: UUID | None = Field(description="the order a quarantined message says it is about")
+    received_at: datetime = Field(description="real time")
+    settled_at: datetime | None = Field(description="real time of what became of it")
+
+
+class MessagePage(BaseModel):
+    items: list[MessageOut] = Field(description="messages, oldest first")
+    next_cursor: str | None = Field(description="null on the last page")
+
+
+class ReplayIn(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: Words = Field(description="why, for whoever reads the ledger later", examples=["방언 수정 후 재처리"])
+
+
+def message_document(one: MessageRow) -> dict[str, object]:
+    return MessageOut(id=one.raw_id, **{name: getattr(one, name) for name in MessageOut.model_fields if name != "id"}).model_dump(
+        mode="json"
+    )
+
+
+@router.get(
+    "", summary="List messages set aside", response_model=MessagePage, responses=problem_responses(*CALLED, "cursor-invalid")
+)
+async def list_messages(
+    request: Request,
+    principal: Overseer,  # noqa: ARG001
+    state: Annotated[Aside | None, Query(description="only these")] = None,
+    limit: Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")] = paging.DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the answer before")] = None,
+) -> Response:
+    """Reports nobody could apply, oldest first: parked, quarantined, unmatched."""
+    after = paging.after_number(cursor)
+    async with request.app.state.wiring.transaction() as connection:
+        rows = await messages.set_aside(connection, state=state, limit=limit + 1, after=after or 0)
+    cut = paging.cut(rows, limit, lambda one: str(one.arrived))
+    return answers.page([message_document(one) for one in cut.items], cut.next_cursor)
+
+
+@router.post(
+    "/messages/{message_id}/replays",
+    summary="Apply a message again",
+    response_model=MessageOut,
+    responses=problem_responses(*CALLED, "message-not-found", "message-applied"),
+)
+async def post_replay(request: Request, principal: Operator, message_id: UUID, body: ReplayIn) -> Response:
+    """Put a message that was set aside back among those that wait, after a fix. Doing it twice is harmless."""
+    wiring = request.app.state.wiring
+    found = await messages.replay(
+        wiring.transaction,
+        message_id,
+        reason=body.reason,
+        at=wiring.clock.now(),
+        principal=principal,
+        request_id=request_id.get(),
+    )
+    wiring.notifier.poke("reports")
+    return answers.document(message_document(found))

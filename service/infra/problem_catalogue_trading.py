@@ -11,6 +11,9 @@ ROWS = (
     ("order-not-found", 404, "Order not found", "There is no such order in your books.", "List your orders."),
     ("external-order", 409, "Not an order of ours", "The broker shows this order, and this service did not send it.",
      "Ask the client or the broker who gave it; it is changed where it was given."),
+    ("message-not-found", 404, "Message not found", "There is no such message of the report stream.", "List the messages."),
+    ("message-applied", 409, "Message applied", "The message was applied already; applying it again would change nothing.",
+     "Look at the order it is about."),
     # --- shape of an order
     ("instrument-required", 422, "Instrument required", "An order names its instrument by isin or by symbol.",
      "Give exactly one of the two."),
