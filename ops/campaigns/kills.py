@@ -1,9 +1,10 @@
 """SIGKILL of real worker and api processes, at named places and at any moment, under trade; the broker is the oracle.
 
 One api and two workers on real PostgreSQL, forked from a warmed process (every so often begun cold, as a supervisor would).
-Each is armed to kill itself at a place of `service.infra.failpoints`, or is killed at a random moment when it does not come
-there; then it is started again. After every kill everything is compared (`oracle.Oracle.look`). An episode ends with a
-house left in peace: it must come to rest, and then know exactly what the broker knows.
+The api and one worker at a time are armed to kill themselves at a place of `service.infra.failpoints`, or are killed at a
+random moment when they do not come there; then they are started again. After every kill everything is compared
+(`oracle.Oracle.look`). An episode ends with a house left in peace: it must come to rest, and then know exactly what the
+broker knows.
 """
 
 import asyncio
@@ -13,7 +14,6 @@ import signal
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -22,7 +22,7 @@ from ops.campaigns.figure import Figure
 from ops.campaigns.ground import own_server
 from ops.campaigns.nursery import Armed, Child, Nursery, nursery
 from ops.campaigns.oracle import Finding, Oracle
-from ops.campaigns.rig import COMMANDS, CampaignError, Rig, meanwhile, rig, until
+from ops.campaigns.rig import COMMANDS, CampaignError, Rig, meanwhile, rig
 from ops.campaigns.tally import ANY, Tally
 from ops.campaigns.traders import Traders
 from service.core.clock import monotonic
@@ -34,6 +34,7 @@ GOAL = 20_000
 
 EPISODE = 500  # kills on one database: what is compared after each grows with it
 COLD_EVERY = 25
+CHANGE_EVERY = 7  # lives of a worker
 TRADERS = 4
 PATIENCE_S = 1.0  # real seconds a process that is ready has to come to its place, then it dies where it is
 STEP_EVERY_S = 0.4  # so often the market's clock moves on by a second
@@ -47,6 +48,7 @@ PLACES = {
         "sighting.before_commit",
     ),
 }  # fmt: skip
+HELD = {one for one in PLACES["worker"] if one.startswith(("inbox.", "inquiry.", "sighting."))}
 LATE, LATE_S = "refusal.before_commit", 31  # the market's clock is moved on: what waits now is too late
 FAULTS = {
     "answer_lost_before": "0.03", "answer_lost_after": "0.03", "answer_delayed": "0.02", "stream_drop": "0.01",
@@ -83,7 +85,7 @@ class Episode:
         async with meanwhile(self._step(), self._watch()):
             async with asyncio.TaskGroup() as group:
                 trading = [group.create_task(self.traders.trade(closing, 0.15)) for _ in range(TRADERS)]
-                lives = [group.create_task(self._slot(slot)) for slot in COMMANDS]
+                lives = [group.create_task(one) for one in (self._serves(), self._works())]
                 await asyncio.wait(lives)
                 closing.set()
                 await asyncio.wait(trading)
@@ -92,22 +94,38 @@ class Episode:
         self.tally.sends += len((await self.rig.stage.sandbox.get("/_sandbox/sends")).json())
         self.tally.note([Finding("misstated", one) for one in self.traders.odd])
 
-    async def _slot(self, slot: str) -> None:
-        """Life after life of one process; the last one is not armed."""
+    async def _serves(self) -> None:
+        """Life after life of the api; the last one is not armed."""
         while not self.over():
-            place = self._place(slot)
-            cold = self.turns[slot] % COLD_EVERY == COLD_EVERY - 1
-            self.turns[slot] += 1
-            child = await self._born(slot, place, cold)
-            await self._await_death(child, place)
-            await self._died(slot, child, ANY if child.alive else place)
-        await self.rig.start(slot)
+            await self._life("serve", self._place("serve"))
+        await self.rig.start("serve")
 
-    def _place(self, slot: str) -> str:
-        places = (*PLACES[COMMANDS[slot]], ANY)
-        return places[(self.turns[slot] + (9 if slot == "worker-2" else 0)) % len(places)]
+    async def _works(self) -> None:
+        """One worker dies again and again while the other carries on; every few lives they change places."""
+        steady, victim = "worker-1", "worker-2"
+        await self.rig.start(steady)
+        while not self.over():
+            place = self._place("worker")
+            change = place in HELD or self.turns["worker"] % CHANGE_EVERY == 0
+            if change:  # what is done under a lease, only the one that is left does
+                await self._died(steady, self.rig.children[steady], ANY)
+            await self._life(victim, place)
+            if change:
+                steady, victim = victim, steady
+                await self.rig.start(steady)
+        await self.rig.start(victim)
 
-    async def _born(self, slot: str, place: str, cold: bool) -> Child:
+    def _place(self, command: str) -> str:
+        places = (*PLACES[command], ANY)
+        self.turns[command] += 1
+        return places[self.turns[command] % len(places)]
+
+    async def _life(self, slot: str, place: str) -> None:
+        child = await self._born(slot, place, cold=self.turns[COMMANDS[slot]] % COLD_EVERY == 0)
+        await self._await_death(child, place)
+        await self._died(slot, child, ANY if child.alive else place)
+
+    async def _born(self, slot: str, place: str, *, cold: bool) -> Child:
         armed: Armed = {} if place == ANY else {place: (signal.SIGKILL, 1 if cold else self.dice.choice((1, 1, 2)))}
         began = monotonic()
         child = await self.rig.start(slot, armed, cold=cold)
@@ -135,8 +153,6 @@ class Episode:
         self.kills += 1
         self.tally.kills[at] += 1
         async with self.looking:
-            if slot != "serve":
-                await self.rig.free_leases()
             self.tally.note(await self.oracle.look(self.traders.intents))
 
     async def _step(self) -> None:
@@ -161,17 +177,7 @@ class Episode:
     async def _rest(self) -> None:
         """All three live and nothing is broken any more: everything must come to rest, and be true."""
         await self.rig.stage.sandbox.delete("/_sandbox/faults")
-        left: list[Finding] = []
-
-        async def quiet() -> bool:
-            nonlocal left
-            now = datetime.fromisoformat((await self.rig.stage.sandbox.get("/_sandbox/clock")).json()["now"])
-            left = await self.oracle.look(self.traders.intents, now)
-            return not left
-
-        with contextlib.suppress(CampaignError):
-            await until(quiet, "everything to come to rest", REST_S, every_s=0.3)
-        self.tally.note(left)
+        self.tally.note(await self.oracle.at_rest(self.traders.intents, REST_S))
 
 
 async def episode(server: EmbeddedPostgres, born_by: Nursery, tally: Tally, *, seed: int, goal: int, until_s: float) -> None:

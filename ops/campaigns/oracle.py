@@ -5,6 +5,7 @@ after any kill what had arrived before must be known to us, and what we say must
 asked again; that we know all he knows is asked only at rest.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 import asyncpg
 import httpx
 
+from ops.campaigns.rig import CampaignError, until
 from ops.campaigns.traders import Intent
 from ops.invariants import found_by
 
@@ -71,6 +73,20 @@ class Oracle:
         found += _lost(promised, requests, arrived) + _unclaimed(requests, arrived) + _said(requests, sends, theirs)
         found += _executed(requests, fills, theirs, at_rest is not None)
         return found + (_missing(requests, theirs) if at_rest is not None else [])
+
+    async def at_rest(self, intents: list[Intent], within_s: float) -> list[Finding]:
+        """What is still wrong when nothing is under way any more, or when the time (real seconds) is up."""
+        left: list[Finding] = []
+
+        async def quiet() -> bool:
+            nonlocal left
+            now = datetime.fromisoformat((await self.sandbox.get("/_sandbox/clock")).json()["now"])
+            left = await self.look(intents, now)
+            return not left
+
+        with contextlib.suppress(CampaignError):
+            await until(quiet, "everything to come to rest", within_s, every_s=0.3)
+        return left
 
     def _flips(self, requests: list[dict[str, Any]]) -> list[Finding]:
         """A verdict shown to a manager never turns into its opposite (no broker here takes anything back)."""

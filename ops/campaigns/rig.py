@@ -31,7 +31,7 @@ SETTINGS = {
     "ILIM_DATABASE_POOL": "5",
     "ILIM_DATABASE_HOT_POOL": "4",
 }
-COMMANDS = {"serve": "serve", "worker-1": "worker", "worker-2": "worker"}
+COMMANDS = {"serve": "serve", "serve-2": "serve", "worker-1": "worker", "worker-2": "worker"}  # by slot
 
 
 class CampaignError(Exception):
@@ -67,10 +67,6 @@ class Rig:
     async def kill(self, slot: str) -> None:
         self.children[slot].signal(signal.SIGKILL)
         await self.children[slot].died.wait()
-
-    async def free_leases(self) -> None:
-        """What a killed process held by lease is free at once: those six seconds are not what is tried here."""
-        await self.eye.execute("update lease set until = clock_timestamp() where until > clock_timestamp()")
 
     async def serving(self, slot: str, child: Child, within_s: float = 30.0) -> None:
         """Until the process of a slot answers that it is ready, or is dead."""
@@ -140,13 +136,13 @@ async def rig(server: EmbeddedPostgres, nursery: Nursery, seed: int) -> AsyncIte
     Its own api and worker have stopped; the campaign starts those it wants."""
     with tempfile.TemporaryDirectory(prefix="ilim-rig-") as directory:
         async with fresh_database(server) as urls:
-            serve, sandbox, *workers = free_ports(4)
+            serve, second, sandbox, *workers = free_ports(5)
             environ = _environ(urls, Path(directory), serve, sandbox, workers[0])
             async with house(load(environ, None), environ, seed=seed) as built:
                 stage = Stage(built)
                 eye = await asyncpg.connect(urls.superuser)
                 clock = {"ILIM_CLOCK": f"http://127.0.0.1:{sandbox}/_sandbox/clock"}
-                ports = {"serve": serve, "worker-1": workers[0], "worker-2": workers[1]}
+                ports = {"serve": serve, "serve-2": second, "worker-1": workers[0], "worker-2": workers[1]}
                 made = Rig(built, stage, urls, INVENTED | environ | clock, ports, nursery, eye, [], 0)
                 try:
                     await _open(made)
