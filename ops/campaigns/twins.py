@@ -27,7 +27,7 @@ APIS = ("serve", "serve-2")
 REUSED = "/problems/idempotency-key-reused"
 ORDERS = """
     select count(*) as orders, count(distinct o.id) filter (where o.id::text = $2) as named from orders o
-    where o.client_order_id = $1"""
+    where o.rationale = $1"""
 
 
 async def episode(
@@ -66,7 +66,7 @@ async def _one_key(
     book = dice.choice(made.books)
     body = {
         "account_id": book.id, "isin": PAPER, "side": "buy", "order_type": "limit", "quantity": dice.randint(1, 90),
-        "price": str(made.price), "client_order_id": key,
+        "price": str(made.price), "rationale": key,
     }  # fmt: skip
     asked = [_post(made, clients[i % len(clients)], book, key, body) for i in range(AT_ONCE)]
     got = await asyncio.gather(*asked)
