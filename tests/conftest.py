@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -120,3 +121,13 @@ def clock() -> ManualClock:
 def open_database(database_urls: DatabaseUrls) -> Callable[[str], Database]:
     """For tests that need a second process's connections: an unopened Database for a URL."""
     return lambda url: Database(url, application="test-other", pool_size=4, hot_pool_size=4)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Figures that tests measured (`record_property("figure", …)`), each with its number of trials."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind) if one.when == "call"]
+    figures = [text for one in reports for name, text in one.user_properties if name == "figure"]
+    if figures:
+        terminalreporter.section("figures")
+        for text in figures:
+            terminalreporter.write_line(text)

@@ -52,6 +52,7 @@ class Rig:
     books: list[Book]
     price: int  # won at which the market sells as much as anybody wants
     children: dict[str, Child] = field(default_factory=dict)
+    stepping: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def start(self, slot: str, armed: Armed | None = None, *, cold: bool = False, **more: str) -> Child:
         """The process of a slot: forked, or (cold) a program begun anew as a supervisor would."""
@@ -83,8 +84,9 @@ class Rig:
             await until(ready, f"{slot} to serve", within_s, every_s=0.03)
 
     async def step(self, seconds: int) -> None:
-        """Move the market on."""
-        await self.stage.control("clock", {"advance_seconds": seconds})
+        """Move the market on; one step at a time, because a step takes time and time does not go backwards."""
+        async with self.stepping:
+            await self.stage.control("clock", {"advance_seconds": seconds})
 
 
 async def _spawn(command: str, environ: Mapping[str, str], log: Path, armed: Armed | None) -> Child:
