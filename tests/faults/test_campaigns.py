@@ -38,9 +38,7 @@ def note(record_property: Callable[[str, object], None]) -> Note:
     return tell
 
 
-async def test_p01_p02_p07_killed_anywhere_nothing_goes_out_twice_is_lost_or_misstated(
-    server: EmbeddedPostgres, note: Note
-) -> None:
+async def test_p02_p07_killed_anywhere_nothing_goes_out_twice_is_lost_or_misstated(server: EmbeddedPostgres, note: Note) -> None:
     tally = Tally()
     async with nursery() as born_by:
         until_s = monotonic() + PATIENCE_S
