@@ -22,7 +22,7 @@ from ops.campaigns.figure import Figure
 from ops.campaigns.ground import own_server
 from ops.campaigns.nursery import Armed, Child, Nursery, nursery
 from ops.campaigns.oracle import Finding, Oracle
-from ops.campaigns.rig import COMMANDS, CampaignError, Rig, meanwhile, rig
+from ops.campaigns.rig import COMMANDS, CampaignError, Rig, meanwhile, rig, until
 from ops.campaigns.tally import ANY, Tally
 from ops.campaigns.traders import Traders
 from service.core.clock import monotonic
@@ -33,10 +33,12 @@ SHARE = 4.0
 GOAL = 20_000
 
 EPISODE = 500  # kills on one database: what is compared after each grows with it
+LEAST_PLACES = 16
 COLD_EVERY = 25
 CHANGE_EVERY = 7  # lives of a worker
-TRADERS = 4
-PATIENCE_S = 1.0  # real seconds a process that is ready has to come to its place, then it dies where it is
+TRADERS = 6
+SEEN_S = 8.0
+PATIENCE_S = 1.5  # real seconds a process that is ready has to come to its place, then it dies where it is
 STEP_EVERY_S = 0.4  # so often the market's clock moves on by a second
 REST_S = 60.0
 PLACES = {
@@ -54,6 +56,9 @@ FAULTS = {
     "answer_lost_before": "0.03", "answer_lost_after": "0.03", "answer_delayed": "0.02", "stream_drop": "0.01",
     "stream_duplicate": "0.05", "stream_reorder": "0.02",
 }  # fmt: skip
+SEEN = """
+    select bool_and(g.open and l.until > clock_timestamp())
+    from stream_gate g left join lease l on l.name = g.lease and l.epoch = g.lease_epoch"""
 SENDING = """
     select r.cl_ord_id as cl, a.sender from attempt a join order_request r on r.id = a.request_id
     where a.outcome is null and r.state = 'sending'"""
@@ -70,13 +75,17 @@ class Episode:
     until: float  # monotonic
     oracle: Oracle
     traders: Traders
+    eye: asyncpg.Connection  # beside the oracle's, which is busy with snapshots
     kills: int = 0
     turns: Counter[str] = field(default_factory=Counter)
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    peeking: asyncio.Lock = field(default_factory=asyncio.Lock)
     deaths: dict[int, float] = field(default_factory=dict)  # of workers: when (monotonic), by pid
 
     def over(self) -> bool:
-        return self.kills >= self.goal or monotonic() > self.until
+        """Enough kills at enough places, or no time left."""
+        enough = self.kills >= self.goal and len(self.tally.places) >= LEAST_PLACES
+        return enough or monotonic() > self.until
 
     async def run(self) -> None:
         rates = {"schedule": {"seed": self.dice.getrandbits(31), "rates": FAULTS}}
@@ -84,7 +93,7 @@ class Episode:
         closing = asyncio.Event()
         async with meanwhile(self._step(), self._watch()):
             async with asyncio.TaskGroup() as group:
-                trading = [group.create_task(self.traders.trade(closing, 0.15)) for _ in range(TRADERS)]
+                trading = [group.create_task(self.traders.trade(closing, 0.1)) for _ in range(TRADERS)]
                 lives = [group.create_task(one) for one in (self._serves(), self._works())]
                 await asyncio.wait(lives)
                 closing.set()
@@ -113,7 +122,18 @@ class Episode:
             if change:
                 steady, victim = victim, steady
                 await self.rig.start(steady)
+                await self._seen()
         await self.rig.start(victim)
+
+    async def _seen(self) -> None:
+        """Until the report stream is seen again: nothing new goes out before. A machine that is slow is not waited for long."""
+
+        async def open_again() -> bool:
+            async with self.peeking:
+                return bool(await self.eye.fetchval(SEEN))
+
+        with contextlib.suppress(CampaignError):
+            await until(open_again, "the stream", SEEN_S, every_s=0.1)
 
     def _place(self, command: str) -> str:
         places = (*PLACES[command], ANY)
@@ -162,17 +182,14 @@ class Episode:
 
     async def _watch(self) -> None:
         """How long what a killed worker had in its hands goes on looking as if it were being sent."""
-        eye = await asyncpg.connect(self.rig.urls.superuser)
         waiting: dict[tuple[str, int], float] = {}
-        try:
-            while True:
-                rows = {(row["cl"], int(row["sender"].split("/")[2])) for row in await eye.fetch(SENDING)}
-                for one in waiting.keys() - rows:
-                    self.tally.stated.append(round(monotonic() - waiting.pop(one), 3))
-                waiting |= {one: self.deaths[one[1]] for one in rows if one[1] in self.deaths}
-                await asyncio.sleep(0.05)
-        finally:
-            eye.terminate()
+        while True:
+            async with self.peeking:
+                rows = {(row["cl"], int(row["sender"].split("/")[2])) for row in await self.eye.fetch(SENDING)}
+            for one in waiting.keys() - rows:
+                self.tally.stated.append(round(monotonic() - waiting.pop(one), 3))
+            waiting |= {one: self.deaths[one[1]] for one in rows if one[1] in self.deaths}
+            await asyncio.sleep(0.05)
 
     async def _rest(self) -> None:
         """All three live and nothing is broken any more: everything must come to rest, and be true."""
@@ -181,15 +198,17 @@ class Episode:
 
 
 async def episode(server: EmbeddedPostgres, born_by: Nursery, tally: Tally, *, seed: int, goal: int, until_s: float) -> None:
-    """At most `goal` kills on a fresh house, not beginning another after `until_s` (monotonic)."""
+    """About `goal` kills on a fresh house, not beginning another after `until_s` (monotonic)."""
     began = monotonic()
     tally.seen.clear()
     async with rig(server, born_by, seed) as made:
         dice = random.Random(seed)
         traders = Traders(made, dice)
+        eye = await asyncpg.connect(made.urls.superuser)
         try:
-            await Episode(made, tally, dice, goal, until_s, Oracle(made.eye, made.stage.sandbox), traders).run()
+            await Episode(made, tally, dice, goal, until_s, Oracle(made.eye, made.stage.sandbox), traders, eye).run()
         finally:
+            eye.terminate()
             await traders.close()
     tally.episodes += 1
     tally.seconds += monotonic() - began

@@ -13,7 +13,7 @@ from ops.campaigns.tally import Tally
 from service.core.clock import monotonic
 from service.infra.postgres import EmbeddedPostgres
 
-PATIENCE_S = 600.0  # a machine that is busy with something else gets fewer trials, never none
+PATIENCE_S = 300.0  # a machine that is busy with something else gets fewer trials, never none
 KILLS, STOPS, KEYS = 300, 20, 50
 
 
@@ -45,7 +45,7 @@ async def test_p02_p07_killed_anywhere_nothing_goes_out_twice_is_lost_or_misstat
         await kills.episode(server, born_by, tally, seed=1, goal=KILLS, until_s=until_s)
     note(tally.figures())
     assert dict(tally.found) == {}, tally.examples
-    assert len(tally.places) >= 16 or monotonic() > until_s, tally.kills
+    assert len(tally.places) >= kills.LEAST_PLACES or monotonic() > until_s, tally.kills
     assert tally.orders > 0
 
 
