@@ -79,6 +79,12 @@ ALWAYS: Mapping[str, str] = {
         from orders o left join audit.record r on r.subject_kind = 'order' and r.subject_id = o.id::text
         group by o.id having count(r.record_id) <> o.audit_seq or max(r.subject_seq) is distinct from o.audit_seq
             or o.version <> o.audit_seq""",
+    "what is closed on absence was closed by two people on a final inquiry (P3)": """
+        select r.cl_ord_id, 'closed on absence alone' from order_request r
+        where r.state = 'refused' and r.reason = 'closed-on-absence' and not exists (
+            select from doubt_decision d join doubt_step s on s.request_id = d.request_id and s.evidence = d.evidence and s.final
+            where d.request_id = r.id and d.conclusion = 'not_sent' and d.decision = 'confirmed'
+                and d.decided_by <> d.proposed_by and d.decided_by is distinct from d.maker)""",
     "an applied message is a report of an order, and no other is": """
         select i.raw_id::text, i.state from inbox i left join order_report p on p.raw_id = i.raw_id
         where (i.state = 'applied') <> (p.raw_id is not null)""",

@@ -170,16 +170,9 @@ async def test_p05_twins_in_parallel_while_the_first_becomes_unknown(life: Life,
     results = await asyncio.gather(send(), send(), *[twin(one) for one in range(6)])
     assert set(results[2:]) <= {201, 409}
     await send()
-    unknown = await fetch(
-        life.urls.superuser,
-        "select r.id, a.claimed_at, a.answered_at from order_request r join attempt a on a.request_id = r.id"
-        " where r.state = 'unknown' order by a.claimed_at",
-    )
-    assert unknown
-    # What was claimed was claimed before any answer was lost: the claims of two senders overlapped.
-    first_known = min(one["answered_at"] for one in unknown)
-    assert all(one["claimed_at"] <= first_known for one in unknown)
-    assert len(unknown) <= 2
+    unknown = await fetch(life.urls.superuser, "select id from order_request where state = 'unknown'")
+    assert 1 <= len(unknown) <= 2, "each of two senders may be under way once before any answer is lost, and never again"
+    assert len(gateway.sends) == len(unknown)
     assert (await place(life.app, life.clock, life.world, key="late")).status == 409
 
 
