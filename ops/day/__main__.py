@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ops.day.compare import Comparison, compare
+from ops.day.compare import Comparison, compare, doubts
 from ops.day.play import Day, furnish
 from ops.day.stage import Stage, StageError
 from service.settings import Settings, SettingsError, load
@@ -82,6 +82,10 @@ async def tell(stage: Stage, comparison: Comparison) -> None:
         happened.add_row(f"requests {name}", str(count))
     for name, count in sorted(stage.tally.refused.items()):
         happened.add_row(f"refused by us: {name}", str(count))
+    settled = await doubts(stage)
+    happened.add_row("requests that were in doubt", str(sum(settled.values())))
+    for name, count in settled.items():
+        happened.add_row(f"in doubt, settled by: {name}", str(count))
     fired = (await stage.sandbox.get("/_sandbox/faults")).json()["fired"]
     for name, count in sorted(Counter(one["fault"] if isinstance(one, dict) else str(one) for one in fired).items()):
         happened.add_row(f"fault: {name}", str(count))

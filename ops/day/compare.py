@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
+
 from ops.day.stage import Stage
 from ops.invariants import ALWAYS, AT_REST, violations
 from service.infra.roles import OWNER
@@ -118,3 +120,22 @@ def _balance(number: str, ours: Any, truth: Any, compared: Counter[str]) -> list
     compared["cash"] += len(rungs)
     pairs = [(mine_name, int(ours["cash"][mine_name]), int(truth["cash"][name_there])) for mine_name, name_there in rungs]
     return found + [Difference("cash", f"{name} {rung}", one, two) for rung, one, two in pairs if one != two]
+
+
+DOUBTS = """
+    select coalesce(s.detail, 'still in doubt') as how, count(*)::int as count
+    from (select request_id, order_id from doubt_step
+          union select a.request_id, r.order_id from attempt a join order_request r on r.id = a.request_id
+          where a.outcome = 'unknown') d
+    join orders o on o.id = d.order_id
+    left join doubt_step s on s.request_id = d.request_id and s.kind = 'outcome'
+    where o.business_date = $1 group by 1 order by 1"""
+
+
+async def doubts(stage: Stage) -> dict[str, int]:
+    """Requests of the day that were in doubt, by what settled them: push, resend, inquiry, answer or person."""
+    connection = await asyncpg.connect(stage.house.database_urls[OWNER].reveal())
+    try:
+        return {row["how"]: row["count"] for row in await connection.fetch(DOUBTS, stage.house.business_date)}
+    finally:
+        await connection.close()

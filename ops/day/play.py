@@ -88,7 +88,7 @@ class Day:
             ("09:20", "resting orders", self._resting),
             ("09:30", "amendments and cancellations", self._changes),
             ("10:00", "immediate-or-cancel, fill-or-kill, market orders", self._kinds),
-            ("10:30", "three answers lost after acceptance", self._lost_answers),
+            ("10:30", "three answers lost after acceptance, two requests lost before it", self._lost_answers),
             ("11:00", "refusals by the platform and by a broker", self._refusals),
             ("11:30", "what we refuse ourselves", self._our_refusals),
             ("13:00", "a fill overtakes a cancellation; the stream breaks again", self._crossing),
@@ -96,7 +96,7 @@ class Day:
             ("15:45", "trading at today's close", self._post_close),
             ("16:05", "after-market", self._after_market),
             ("20:01", "the last session has ended", self._nothing),
-            ("20:10", "the night", self._nothing),
+            ("20:10", "the night: two people close what never arrived", self._close_what_never_arrived),
         )
         for clock, words, scene in scenes:
             await self.stage.at(clock)
@@ -214,9 +214,27 @@ class Day:
             await self.order(second, "sell", held[0], 1, None)
 
     async def _lost_answers(self) -> None:
-        await self.stage.control("faults", {"fault": "answer_lost_after", "match": {"path": "order/new"}, "count": 3})
-        for book in (self.books[1], self.books[6], self.books[11]):
+        """Three answers are lost after the order was taken: a resend, a push and an inquiry tell of it. Two requests never
+        arrive, which nobody can tell before the night."""
+        told = (("stream_gap", 3, self.books[1]), (None, 0, self.books[6]), ("report_lost", 2, self.books[11]))
+        for fault, reports, book in told:
+            if fault:
+                await self.stage.control("faults", {"fault": fault, "match": {"account": book.number}, "count": reports})
+            await self.stage.control("faults", {"fault": "answer_lost_after", "match": {"path": "order/new"}, "count": 1})
             await self.order(book, "buy", self.main, 4, self.main.price(0))
+            await self.stage.settle()
+        await self.stage.control("faults", {"fault": "answer_lost_before", "match": {"path": "order/new"}, "count": 2})
+        self.never_arrived = [
+            (book, await self.order(book, "buy", self.main, 6, self.main.price(0))) for book in (self.books[3], self.books[8])
+        ]
+        await self.stage.settle()
+        for book, order in self.never_arrived:
+            self._expect_refused(await self._twin(book, order))
+
+    async def _twin(self, book: Book, order: Any) -> Any:
+        """The same again by an impatient manager: it could be a second order."""
+        names = ("account_id", "isin", "side", "order_type", "quantity", "price")
+        return await self.stage.post(book.manager, "/v1/orders", {name: order[name] for name in names})
 
     async def _refusals(self) -> None:
         refusal = {"fault": "error", "match": {"path": "order/new"}, "count": 1, "code": 7000, "http_status": 500}
@@ -278,8 +296,29 @@ class Day:
         await self.order(self.books[9], "buy", self.main, 2, self.main.price(0), session="after_market")
         await self.order(self.books[2], "buy", self.main, 2, self.main.price(-9), session="after_market")
 
+    async def _close_what_never_arrived(self) -> None:
+        """What the final inquiry does not show: its manager proposes to close it, the approver confirms."""
+        for book, order in self.never_arrived:
+            doubt = await self._finally_absent(order)
+            path = f"/v1/orders/{order['id']}/resolutions"
+            body = {"request_id": doubt["request_id"], "conclusion": "not_sent", "reason": "not in the broker's final list"}
+            proposed = await self.stage.done(book.manager, path, body)
+            decision = {"decision": "confirm", "reason": "the broker confirms that he never had it"}
+            resolution = proposed["in_doubt"]["resolutions"][-1]["id"]
+            await self.stage.done("approver", f"{path}/{resolution}/decisions", decision)
+
+    async def _finally_absent(self, order: Any) -> Any:
+        """What the order says of its doubt, once it is for people to go on."""
+
+        async def asked() -> Any:
+            doubt = (await self.stage.get("compliance", f"/v1/orders/{order['id']}"))["in_doubt"]
+            return doubt if doubt and doubt["owner"] == "person" else None
+
+        return await self.stage.until(asked, f"the final inquiry about order {order['id']}")
+
     async def _all_closed(self) -> None:
         """After the night nothing of the day may still be open."""
         for one in await self.stage.every("compliance", "/v1/orders", business_date=self.stage.house.business_date.isoformat()):
-            if one["remaining_quantity"] or one["in_doubt"]:
+            doubt = one["in_doubt"]
+            if one["remaining_quantity"] or (doubt and not doubt["safe_to_resubmit"]):
                 raise StageError(f"order {one['id']} is still {one['status']} with {one['remaining_quantity']} remaining")

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -88,6 +89,16 @@ class Stage:
         await self.settle()
         await set_clock(self.house, self.sandbox, {"now": moment.isoformat()})
         await self.settle()
+
+    async def until(self, asked: Callable[[], Awaitable[Any]], what: str) -> Any:
+        """Ask until there is an answer. Raises StageError."""
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            answer = await asked()
+            if answer is not None:
+                return answer
+            await asyncio.sleep(0.03)
+        raise StageError(f"not there after {PATIENCE_S:.0f} s: {what}")
 
     async def settle(self, *, unknown_allowed: bool = True) -> None:
         """Until queues, stream and open requests are empty. Raises StageError."""

@@ -45,4 +45,9 @@ def test_a_day_is_played_twice_and_both_times_our_books_are_the_exchanges() -> N
         assert int(counted["fills"]) >= 20
         assert int(counted["cash"]) >= 36
         assert re.search(r"fault: answer_lost_after +│ 3 ", done.stdout)
+        assert re.search(r"fault: answer_lost_before +│ 2 ", done.stdout)
+        assert re.search(r"requests that were in doubt +│ 5 ", done.stdout)
+        settled = dict(re.findall(r"settled by: (\w+) +│ (\d+) ", done.stdout))
+        assert (settled.pop("person"), settled.keys() - {"push", "resend", "inquiry"}) == ("2", set())
+        assert re.search(r"refused by us: twin-in-doubt +│ 2 ", done.stdout)
         assert re.search(r"stream disconnects +│ [2-9]", done.stdout)
