@@ -3,6 +3,8 @@
     python -m ops.bench_http load        a plan as JSON on stdin, figures as JSON on stdout
     python -m ops.bench_http upstream    an order endpoint that accepts everything and notes when its first byte came
 
+    python -m ops.bench_http floor       where, how many and how long as JSON on stdin: the pgbench script without pgbench
+
 Raw protocols on uvloop: about 30 µs a request, so that what is measured is not the measure. Times are of one clock
 (CLOCK_REALTIME, as PostgreSQL's commit timestamps), because both ends are on this machine.
 """
@@ -10,11 +12,14 @@ Raw protocols on uvloop: about 30 µs a request, so that what is measured is not
 import asyncio
 import json
 import os
+import random
+import re
 import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 import uvloop
 
 
@@ -204,8 +209,47 @@ async def upstream() -> None:
     os._exit(0)
 
 
+# --- floor ---------------------------------------------------------------------------------------------------------------
+
+GIVES = "--gives"
+NAMED = re.compile(r"(?<!:):([a-z_]+)")
+
+
+def script(text: str) -> list[tuple[str, list[str], bool]]:
+    """The statements of a pgbench script as (SQL with $1 …, names of the values, whether its row gives further values)."""
+    lines = [line for line in text.splitlines() if not line.startswith(("--", "\\set"))]
+    parts = [part.strip() for part in "\n".join(lines).replace("\\gset", GIVES + ";").split(";")]
+    return [_statement(part.removesuffix(GIVES), part.endswith(GIVES)) for part in parts if part]
+
+
+def _statement(part: str, gives: bool) -> tuple[str, list[str], bool]:
+    names = list(dict.fromkeys(NAMED.findall(part)))
+    return NAMED.sub(lambda name: f"${names.index(name[1]) + 1}", part).strip(), names, gives
+
+
+async def floor(url: str, text: str, connections: int, seconds: float, accounts: int) -> float:
+    """Transactions a second of the script on prepared statements of this driver."""
+    statements, done, until = script(text), 0, time.perf_counter() + seconds
+
+    async def one() -> None:
+        nonlocal done
+        wire = await asyncpg.connect(url)
+        while time.perf_counter() < until:
+            values: dict[str, Any] = {"n": random.randint(1, accounts), "key": str(random.getrandbits(62))}
+            for sql, names, gives in statements:
+                row = await wire.fetchrow(sql, *[values[name] for name in names]) if names else await wire.execute(sql)
+                values |= dict(row) if gives else {}
+            done += 1
+        await wire.close()
+
+    await asyncio.gather(*(one() for _ in range(connections)))
+    return done / seconds
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["upstream"]:
         uvloop.run(upstream())
+    elif sys.argv[1:] == ["floor"]:
+        print(uvloop.run(floor(**json.load(sys.stdin))))
     else:
         print(json.dumps(uvloop.run(load(Plan(**json.load(sys.stdin))))))

@@ -68,10 +68,14 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="trials of each cell")
     parser.add_argument("--seconds", type=float, default=3, help="length of each trial")
     parser.add_argument("--steady", type=float, default=20, help="seconds at 100 orders/s; 0 leaves this part out")
-    parser.add_argument("--orders", type=int, default=4000, help="orders the memory is watched over; 100000 for the long run")
+    parser.add_argument("--orders", type=int, default=0, help="orders the memory is watched over")
+    parser.add_argument("--minutes", type=float, default=30, help="so long the memory is watched at most")
+    parser.add_argument("--memory", action="store_true", help="only the memory, over 100000 orders if --orders is not given")
     parser.add_argument("--keep", action="store_true", help="leave the directory with the logs behind")
     parser.add_argument("--cells", default="", help="only these, as connections x processes: 32x2,1x1")
-    return parser.parse_args(words)
+    given = parser.parse_args(words)
+    given.orders = given.orders or (100_000 if given.memory else 4_000)
+    return given
 
 
 @contextmanager
@@ -137,6 +141,8 @@ class Bench:
             _answers(port, "/readyz")
         worker = self._worker(environ, ports[1], PACED)
         self._load(32, 2, seconds=1)  # plans, pools and caches
+        if self.given.memory:
+            return {"bench": "orders", "memory": self._memory()}
         figures = {
             "bench": "orders",
             "trials": self.given.rounds,
@@ -144,7 +150,8 @@ class Bench:
             "fsync": "on",
             "load_average_before": round(os.getloadavg()[0], 1),
         }
-        figures |= {"floor": "pgbench -M prepared", "cells": self._cells()}
+        floor = "pgbench -M prepared" if _pgbench() else "the same statements over asyncpg, slower: there is no pgbench here"
+        figures |= {"floor": floor, "cells": self._cells()}
         figures["memory"] = self._memory()
         if self.given.steady:
             _end(worker)
@@ -168,14 +175,15 @@ class Bench:
         return {name: _cell(found, floors[int(name.split("x")[0])]) for name, found in ours.items()}
 
     def _memory(self) -> dict[str, Any]:
-        """Resident bytes of one api process as its orders rise; the first fifth is warming up."""
+        """Resident bytes of one api process as its orders rise; the first fifth is warming up. What does not fit into
+        `--minutes` is left out: `orders` says how many there were."""
         pid, most = self.apis[0][1].pid, self.given.orders // 5
-        points = [(0, _resident(pid))]
-        for _ in range(5):
-            done = self._load(32, 1, seconds=3600, most=most)
+        points, until = [(0, _resident(pid))], time.monotonic() + self.given.minutes * 60
+        while len(points) < 6 and time.monotonic() < until:
+            done = self._load(32, 1, seconds=max(until - time.monotonic(), 1), most=most)
             points.append((points[-1][0] + done["answered"], _resident(pid)))
         orders, sizes = zip(*points[1:], strict=True)
-        slope = statistics.linear_regression(orders, sizes).slope
+        slope = statistics.linear_regression(orders, sizes).slope if len(orders) > 1 else float("nan")
         return {
             "orders": points[-1][0],
             "rss_mb": [round(size / 2**20, 1) for _, size in points],
@@ -258,8 +266,11 @@ class Bench:
             await connection.close()
 
     def _floor(self, connections: int) -> float:
-        """Transactions a second of pgbench."""
-        command = [_pgbench(), "-n", "-M", "prepared", "-f", str(FLOOR), "-c", str(connections), "-j", str(min(connections, 2))]
+        """Transactions a second of pgbench; without it of the same statements over asyncpg, two processes of them at most."""
+        program = _pgbench()
+        if program is None:
+            return self._floor_without(connections)
+        command = [program, "-n", "-M", "prepared", "-f", str(FLOOR), "-c", str(connections), "-j", str(min(connections, 2))]
         command += ["-T", str(max(round(self.given.seconds), 1)), "-D", f"accounts={ACCOUNTS}"]
         environ = os.environ | {
             "PGHOST": str(self.server.sockets), "PGUSER": SUPERUSER, "PGDATABASE": "floor",
@@ -270,6 +281,24 @@ class Bench:
         if done.returncode or line is None:
             raise SystemExit(f"pgbench failed: {done.stderr[-800:]}")
         return float(line.split()[2])
+
+    def _floor_without(self, connections: int) -> float:
+        processes = min(connections, 2)
+        plan = {
+            "url": self.server.url(SUPERUSER, "floor"), "text": FLOOR.read_text(), "connections": connections // processes,
+            "seconds": self.given.seconds, "accounts": ACCOUNTS,
+        }  # fmt: skip
+        running = [
+            subprocess.Popen(
+                [sys.executable, "-m", "ops.bench_http", "floor"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            for _ in range(processes)
+        ]  # fmt: skip
+        for one in running:
+            assert one.stdin is not None
+            one.stdin.write(json.dumps(plan))
+            one.stdin.close()
+        return sum(float(one.stdout.read()) for one in running if one.stdout is not None)
 
     def _environment(self, gateway: int, ports: list[int]) -> dict[str, str]:
         return INVENTED | {
@@ -300,7 +329,7 @@ def _cell(found: list[dict[str, Any]], floors: list[float]) -> dict[str, Any]:
     ratios = [one["per_second"] / floor for one, floor in zip(found, floors, strict=True)]
     return {
         "orders_per_second": [round(one["per_second"]) for one in found],
-        "pgbench_per_second": [round(floor) for floor in floors],
+        "floor_per_second": [round(floor) for floor in floors],
         "ratio": [round(ratio, 3) for ratio in ratios],
         "ratio_median": round(statistics.median(ratios), 3),
         "p50_ms": round(statistics.median(one["p50_ms"] for one in found), 1),
@@ -384,12 +413,9 @@ async def _seed_account(connection: asyncpg.Connection, number: int) -> str:
 # --- processes -----------------------------------------------------------------------------------------------------------
 
 
-def _pgbench() -> str:
+def _pgbench() -> str | None:
     known = sorted(Path("/usr/lib/postgresql").glob("*/bin/pgbench"), reverse=True)
-    found = shutil.which("pgbench") or next(map(str, known), None)
-    if found is None:
-        raise SystemExit("pgbench is needed for the floor (package postgresql, or postgresql-contrib)")
-    return found
+    return shutil.which("pgbench") or next(map(str, known), None)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -31,7 +31,7 @@ from service.executions.inbox import Inbox
 from service.executions.sweep import Sweeper
 from service.executions.watch import Watch
 from service.gateway import CallClass
-from service.infra import feed, jobs, leases, metrics
+from service.infra import feed, idempotency, jobs, leases, metrics
 from service.infra.processes import identity
 from service.infra.readiness import readiness
 from service.koscom.budget import ServiceName
@@ -91,11 +91,17 @@ async def _openings(wiring: Wiring) -> str:
     return "incomplete" if done.failed else "complete"
 
 
+async def _keys(wiring: Wiring) -> str:
+    await idempotency.forget(wiring.transaction)
+    return "complete"
+
+
 # Master data is there from 06:30, balances until 08:30; an incomplete run is repeated by the next slot.
 DAILY = (
     Daily("instruments", time(6, 35), time(20, 0), timedelta(minutes=30), _instruments),
     Daily("accounts", time(6, 40), time(8, 25), timedelta(minutes=5), _accounts),
     Daily("openings", time(6, 45), time(8, 25), timedelta(minutes=5), _openings),
+    Daily("keys", time(20, 30), time(20, 30), timedelta(days=1), _keys),
 )
 
 

@@ -9,19 +9,23 @@ validated, canonical body, so that spacing and key order do not matter.
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import FromClause, Insert, Integer, Select, bindparam, case, func, insert, select, update
+from sqlalchemy import FromClause, Insert, Integer, Select, bindparam, case, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.errors import BadRequest, Conflict, Invalid, Violation
+from service.infra.db import Transaction
 from service.infra.tables import idempotency_key
 
 STORED = ("user_id", "route", "key", "body_hash", "status", "response", "content_type")
 KEY = re.compile(r"[\x21-\x7e]{1,128}")
+KEPT = timedelta(hours=48)
+SOME = 5000  # keys deleted in one transaction
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,20 @@ async def finish(connection: AsyncConnection, wanted: Intent, answer: Answer) ->
         .values(status=answer.status, response=answer.body, held_until=None)
     )
     return done.rowcount == 1
+
+
+async def forget(transaction: Transaction) -> int:
+    """Delete keys older than KEPT, a few thousand in a transaction so that nobody waits for it. Returns how many. For the
+    worker's login; both times are the database's, which is real time."""
+    table, gone = idempotency_key.c, 0
+    old = select(table.user_id, table.route, table.key).where(table.created_at < func.clock_timestamp() - KEPT).limit(SOME)
+    statement = delete(idempotency_key).where(tuple_(table.user_id, table.route, table.key).in_(old))
+    while True:
+        async with transaction() as connection:
+            deleted = (await connection.execute(statement)).rowcount
+        gone += deleted
+        if deleted < SOME:
+            return gone
 
 
 def still_running() -> Conflict:
