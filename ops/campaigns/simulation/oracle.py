@@ -27,14 +27,14 @@ AT_BROKER = frozenset({"sent", "acknowledged"})
 
 ORDERS = """
     select o.id, o.status, o.closed, o.quantity, o.price, o.filled_quantity, o.reported_quantity, o.remaining_quantity,
-           o.rationale, o.isin, o.account_id, o.broker, o.manager_id, o.business_date,
+           o.rationale, o.broker_order_number, o.broker, a.number as account_number,
            (select array_agg(row(r.cl_ord_id, r.kind, r.state, r.reason)::text order by r.number) from order_request r
              where r.order_id = o.id) as requests,
            (select array_agg(r.cl_ord_id order by r.number) from order_request r where r.order_id = o.id) as ids,
            (select array_agg(r.state order by r.number) from order_request r where r.order_id = o.id) as states,
            (select array_agg(f.quantity || '@' || trim_scale(f.price) order by f.number) from fill f
              where f.order_id = o.id) as fills
-    from orders o order by o.id"""
+    from orders o join account a on a.id = o.account_id order by o.id"""
 CLAIMS = """
     select a.request_id, a.n, r.cl_ord_id, r.kind, m.status as mandate, m.starts_on, m.ends_on, o.business_date,
            exists (select from mandate_manager g where g.mandate_id = o.mandate_id and g.user_id = o.manager_id
@@ -108,18 +108,20 @@ class Oracle:
         for one in self.server.ask(ORDERS):
             theirs = self._theirs(one)
             self._verdict(one)
+            if not one["ids"] and theirs is not None and theirs.placed_by == "service":
+                self.say(f"I3: {theirs.ref} is ours and was taken for a stranger's")
             if theirs is not None and one["closed"] and theirs.live and not theirs.busted:  # a bust we are yet to hear of
-                self.say(f"I3: {one['ids'][0]} is closed here as {one['status']} and lives there with {theirs.leaves}")
+                self.say(f"I3: {_called(one)} is closed here as {one['status']} and lives there with {theirs.leaves}")
             if theirs is None and one["states"] and one["states"][0] == "acknowledged":
-                self.say(f"I3: {one['ids'][0]} is acknowledged here and unknown there")
+                self.say(f"I3: {_called(one)} is acknowledged here and unknown there")
             mine, real = Counter(_plain(one["fills"])), Counter(_fills(theirs, busted=True))
             if mine - real:
-                self.say(f"I4: {one['ids']} has fills nobody made: {dict(mine - real)}")
+                self.say(f"I4: {_called(one)} has fills nobody made: {dict(mine - real)}")
 
     def _verdict(self, one: Any) -> None:
         before = self._verdicts.get(one["id"])
         if before is not None and (not one["closed"] or _word(one["status"]) != _word(before)) and not self._busted(one):
-            self.say(f"I7: {one['ids'][0]} was {before} and is {one['status']}{'' if one['closed'] else ', open'}")
+            self.say(f"I7: {_called(one)} was {before} and is {one['status']}{'' if one['closed'] else ', open'}")
         if one["closed"] and one["status"] in VERDICTS:
             self._verdicts[one["id"]] = one["status"]
 
@@ -127,8 +129,14 @@ class Oracle:
         return any(text.startswith("-") for text in one["fills"] or ())
 
     def _theirs(self, one: Any) -> TheirOrder | None:
-        found = self.platform.world.by_ref.get(one["ids"][0]) if one["ids"] else None
-        return found[1] if found else None
+        """Ours by its first ClOrdID, a stranger's by the broker's number."""
+        if one["ids"]:
+            found = self.platform.world.by_ref.get(one["ids"][0])
+            return found[1] if found else None
+        number = (one["broker_order_number"] or "").lstrip("0")
+        brokers = (broker for broker in self.platform.world.brokers.values() if broker.profile.code == one["broker"])
+        listed = (order for broker in brokers for order in broker.orders if order.account == one["account_number"])
+        return next((order for order in listed if number in {str(row.order_no) for row in order.rows}), None)
 
     def tables(self) -> None:
         for name, which, what in self.server.ask(TABLES):
@@ -149,8 +157,9 @@ class Oracle:
             if not _doubt(one):
                 self._equal(one)
         ours = {cl for one in rows for cl in one["ids"] or ()}
+        adopted = {theirs.ref for one in rows if not one["ids"] and (theirs := self._theirs(one)) is not None}
         for ref in self.platform.world.by_ref:
-            if ref not in ours:
+            if ref not in ours | adopted:
                 self.say(f"I3: {ref} is there and not here")
         return len(doubts)
 
@@ -174,7 +183,7 @@ class Oracle:
 
     def _equal(self, one: Any) -> None:
         theirs = self._theirs(one)
-        name = f"{one['ids'][0]} {one['requests']}"
+        name = f"{_called(one)} {one['requests']}"
         if theirs is None:
             if one["filled_quantity"] or not one["closed"]:
                 self.say(f"books: {name} is {one['status']} here and was never there")
@@ -187,6 +196,10 @@ class Oracle:
             self.say(f"books: {name}: {mine} here, {real} there")
         if theirs.price is not None and one["price"] != Decimal(theirs.price) and theirs.executed < theirs.ordered:
             self.say(f"books: {name}: price {one['price']} here, {theirs.price} there")
+
+
+def _called(one: Any) -> str:
+    return str(one["ids"][0]) if one["ids"] else f"stranger {one['broker_order_number']}"
 
 
 def _doubt(one: Any) -> bool:

@@ -17,6 +17,9 @@ from uuid import UUID
 import orjson
 
 from ops.campaigns.simulation.house import House
+from service.controls.model import Scope
+from service.controls.release_halt import release_halt
+from service.controls.set_halt import set_halt
 from service.core.clock import KST
 from service.core.errors import ServiceError
 from service.core.principal import Principal
@@ -28,6 +31,8 @@ from service.orders.amend import amend
 from service.orders.cancel import cancel
 from service.orders.checks import Wish
 from service.orders.decide import Asked
+from service.orders.doubt import NOT_SENT
+from service.orders.resolutions import decide, propose
 from service.orders.submit import submit
 from service.sandbox import rules
 from service.sandbox.broker import OrderedRejection
@@ -36,6 +41,9 @@ DAY = datetime(2026, 11, 23, tzinfo=KST)
 SCENES = ((time(9, 3), "regular"), (time(10, 40), "regular"), (time(14, 55), "regular"), (time(16, 5), "after_market"))
 CLOSED, NIGHT = time(15, 31), time(20, 10)
 TRIES = 6
+DOUBTS = """
+    select r.id, r.order_id, r.cl_ord_id from order_request r join orders o on o.id = r.order_id
+    where not o.closed and (r.state = 'unknown' or (r.state = 'sent' and r.kind = 'new')) order by r.cl_ord_id"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class Player:
 
     house: House
     books: list[Book]
+    office: list[Principal]  # two people of operations
     chance: random.Random
     answered: dict[str, str] = field(default_factory=dict)  # intent: order id
     tally: Counter[str] = field(default_factory=Counter)
@@ -194,9 +203,12 @@ class Player:
     # --- what else happens
 
     async def _stop(self) -> None:
-        """A contract is suspended for a while, or a manager taken off it."""
+        """A halt for a while, a contract suspended, or a manager taken off it."""
         await asyncio.sleep(self.chance.uniform(0.0, 4.0))
         book = self.chance.choice(self.books)
+        if self.chance.random() < 0.4:
+            await self._halt(book)
+            return
         down, up = Changes(status=MandateStatus.SUSPENDED), Changes(status=MandateStatus.IN_FORCE)
         if self.chance.random() < 0.5:
             down, up = Changes(manager_ids=()), Changes(manager_ids=(book.manager.user_id,))
@@ -208,6 +220,56 @@ class Player:
                 self.chance,
             )
             await asyncio.sleep(self.chance.uniform(0.5, 5.0))
+
+    async def _halt(self, book: Book) -> None:
+        """Pressed by one, released by the other. What the tables say stands, whatever the answers said."""
+        targets = ((Scope.FIRM, None), (Scope.ACCOUNT, str(book.account_id)), (Scope.BROKER, book.broker))
+        scope, target = self.chance.choice(targets)
+        first, second = self.office
+        self.tally["halts"] += 1
+        name = f"halt-{self.tally['halts']}"
+        key = idempotency.intent(user_id=first.user_id, route="POST /v1/halts", key=name, body={"name": name})
+        await self._asked(
+            lambda wiring: set_halt(
+                wiring.switch, scope, target, "simulated", principal=first, intent=key, request_id=name
+            ),
+            self.chance,
+        )  # fmt: skip
+        await asyncio.sleep(self.chance.uniform(0.5, 5.0))
+        for row in self.house.server.ask("select id from halt where released_at is null order by id"):
+            await self._asked(
+                lambda wiring, row=row: release_halt(
+                    transaction=wiring.transaction, clock=wiring.clock, poke=wiring.notifier.poke, halt_id=row["id"],
+                    reason="over", principal=second, request_id=name,
+                ),
+                self.chance,
+            )  # fmt: skip
+
+    async def close_doubts(self) -> None:
+        """The night: two people close on absence what no evidence has settled and a final inquiry does not show."""
+        first, second = self.office
+        for row in self.house.server.ask(DOUBTS):
+            name = f"doubt-{row['cl_ord_id']}"
+            keys = [
+                idempotency.intent(user_id=one.user_id, route="POST resolutions", key=name, body={"name": name})
+                for one in self.office
+            ]
+            proposed = await self._asked(
+                lambda wiring, row=row, key=keys[0], name=name: propose(
+                    wiring.desk, row["order_id"], doubtful=row["id"], conclusion=NOT_SENT, reason="not listed",
+                    principal=first, intent=key, request_id=name,
+                ),
+                self.chance,
+            )  # fmt: skip
+            self.tally["doubts proposed" if proposed and proposed.status == 201 else "doubts that stay"] += 1
+            for one in self.house.server.ask("select id from doubt_decision where request_id = $1", row["id"]):
+                await self._asked(
+                    lambda wiring, row=row, one=one, key=keys[1], name=name: decide(
+                        wiring.desk, row["order_id"], one["id"], confirm=True, reason="seen", principal=second, intent=key,
+                        request_id=name,
+                    ),
+                    self.chance,
+                )  # fmt: skip
 
     async def _market_moves(self) -> None:
         """Somebody trades through our orders, a broker refuses one, or holds changes back for a while."""

@@ -10,7 +10,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from ops.campaigns.simulation.database import Server
-from ops.campaigns.simulation.house import House, Member, settings
+from ops.campaigns.simulation.house import House, settings
 from ops.campaigns.simulation.loop import Process, SimulatedLoop, Trace
 from ops.campaigns.simulation.oracle import Oracle
 from ops.campaigns.simulation.player import DAY, NIGHT, Book, Player
@@ -20,13 +20,14 @@ from service.accounts.synchronise_accounts import synchronise_accounts
 from service.accounts.take_opening import take_opening
 from service.core import clock, ids
 from service.core.principal import Principal, Role
-from service.infra.roles import WORKER
+from service.infra.roles import APP, WORKER
 from service.mandates.create_client import create_client
 from service.mandates.create_mandate import create_mandate
 from service.mandates.model import MandateStatus
 from service.market.book import MarketBook
 from service.market.synchronise_instruments import synchronise_instruments
 from service.people.create_user import create_user
+from service.wiring import Wiring
 
 START = datetime.combine(DAY.date(), time(8, 20), DAY.tzinfo)
 LOOK_S = 25.0  # virtual seconds in which every account is asked about at least once
@@ -62,7 +63,8 @@ class Simulation:
     def __init__(self) -> None:
         self.server = Server()
         self.books: list[Book] = []
-        _Run(self.server, 0, []).prepare(self)
+        self.office: list[Principal] = []
+        _Run(self.server, 0, [], []).prepare(self)
         self.server.remember()
         gc.collect()
         gc.freeze()
@@ -70,7 +72,7 @@ class Simulation:
     def play(self, seed: int, *, shift: bool = False) -> Outcome:
         """One day. `shift` draws one number more from the order of tasks: another interleaving of the same day."""
         self.server.restore()
-        run = _Run(self.server, seed, self.books)
+        run = _Run(self.server, seed, self.books, self.office)
         if shift:
             run.loop.chance.random()
         return run.play()
@@ -82,7 +84,7 @@ class Simulation:
 class _Run:
     """The objects of one seed."""
 
-    def __init__(self, server: Server, seed: int, books: list[Book]) -> None:
+    def __init__(self, server: Server, seed: int, books: list[Book], office: list[Principal]) -> None:
         self.server, self.seed, self.books = server, seed, books
         self.trace = Trace()
         self.loop = SimulatedLoop(random.Random(f"{seed}:tasks"), self.trace)
@@ -90,7 +92,7 @@ class _Run:
         self.platform = Platform(self.loop, self.weather, START)
         self.house = House(seed, self.loop, server, self.platform, self.weather)
         self.oracle = Oracle(server, self.platform)
-        self.player = Player(self.house, books, random.Random(f"{seed}:people"))
+        self.player = Player(self.house, books, office, random.Random(f"{seed}:people"))
 
     def play(self) -> Outcome:
         outcome = Outcome(self.seed)
@@ -161,11 +163,16 @@ class _Run:
                 break
         self.player.jump(NIGHT)
         await asyncio.sleep(LOOK_S)
+        await self._until_idle()
+        await self.player.close_doubts()
+        await self._until_idle()
+        outcome.doubts = self.oracle.at_end(self.player.answered, self.platform.now())
+
+    async def _until_idle(self) -> None:
         for _ in range(PATIENCE):
             if not self._busy():
                 break
             await asyncio.sleep(5.0)
-        outcome.doubts = self.oracle.at_end(self.player.answered, self.platform.now())
 
     def _busy(self) -> bool:
         return bool(self.server.ask(BUSY)[0][0])
@@ -184,16 +191,12 @@ class _Run:
         await take_opening(**common, vault=wiring.vault)
         self.server.market = MarketBook(wiring.transaction, fresh_s=1e12)
         await self.server.market.rules()
-        simulation.books = await self._mandates(self._office(member))
+        api = self.house.member(member.process, APP).wiring
+        simulation.office = [await _user(api, name, Role.OPERATIONS) for name in ("oh", "park")]
+        simulation.books = await self._mandates(api)
 
-    def _office(self, member: Member) -> Any:
-        from service.infra.roles import APP
-
-        return self.house.member(member.process, APP).wiring
-
-    async def _mandates(self, wiring: Any) -> list[Book]:
-        users = [await create_user(transaction=wiring.transaction, name=name, roles=[Role.MANAGER]) for name in ("kim", "lee")]
-        managers = [Principal(one.id, one.name, one.roles) for one in users]
+    async def _mandates(self, wiring: Wiring) -> list[Book]:
+        managers = [await _user(wiring, name, Role.MANAGER) for name in ("kim", "lee")]
         books: list[Book] = []
         rows = self.server.ask("select id, number, broker from account where contract_status = '0' order by broker, number")
         for i, row in enumerate(rows):
@@ -207,6 +210,11 @@ class _Run:
             holdings = {one["isin"]: one["opening"] for one in held}
             books.append(Book(row["id"], row["number"], row["broker"], manager, mandate.id, holdings))
         return books
+
+
+async def _user(wiring: Wiring, name: str, role: Role) -> Principal:
+    made = await create_user(transaction=wiring.transaction, name=name, roles=[role])
+    return Principal(made.id, made.name, made.roles)
 
 
 def silence() -> None:

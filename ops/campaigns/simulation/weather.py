@@ -61,6 +61,7 @@ SANDBOX_RATES = {
     "inquiry_rows_missing": 0.03,
     # of each beat of the market
     "bust": 0.01,
+    "client_order": 0.02,
     "client_cancel": 0.01,
     "mass_cancel": 0.005,
 }

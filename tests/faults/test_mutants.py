@@ -1,0 +1,25 @@
+"""Each safeguard, weakened in a copy of the tree, is missed by somebody (`ops.campaigns.mutants`)."""
+
+import pytest
+
+from ops.campaigns.mutants import ROOT, Mutant, judge, mutants
+
+ALL = mutants()
+
+
+def test_there_are_at_least_twenty_and_each_fits_the_tree() -> None:
+    """A patch whose text is found nowhere, or twice, guards nothing any more: the safeguard was rewritten."""
+    stale = {
+        (one.name, file)
+        for one in ALL
+        for file, before, _ in one.changes
+        if not (ROOT / file).is_file() or (ROOT / file).read_text().count(before) != 1
+    }
+    assert stale == set()
+    assert len(ALL) >= 20
+
+
+@pytest.mark.parametrize("mutant", ALL, ids=lambda one: one.name)
+def test_a_weakened_safeguard_is_noticed(mutant: Mutant) -> None:
+    verdict = judge(mutant)
+    assert verdict.caught, f"{mutant.weakens}: nobody noticed\n{verdict.said}"

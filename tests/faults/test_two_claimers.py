@@ -1,0 +1,43 @@
+"""What only two workers, or one that was held up, can get wrong about a claim."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+
+from service.gateway import NotSent, OrderMessage, SendOutcome
+from service.orders.dispatch import DEADLINE_S, Dispatcher
+from tests.executions.test_order_life import Life, life  # noqa: F401 - a fixture
+from tests.makers import BROKER
+
+ORDERS, WORKERS = 12, 4
+
+
+async def test_p02_two_workers_at_one_queue_never_meet(life: Life) -> None:  # noqa: F811
+    """Each takes what nobody else works on: none finds its claim refused by the database, and each order goes out once."""
+    for n in range(ORDERS):
+        await life.submit(key=f"k{n}", quantity=n + 1)
+
+    async def work(one: Dispatcher) -> None:
+        while await one.dispatch_one([BROKER]):
+            pass
+
+    await asyncio.gather(*(work(replace(life.dispatcher, sender=f"worker {n}")) for n in range(WORKERS)))
+    sends = Counter(one.cl_ord_id for one in life.gateway.sends)
+    assert (len(sends), set(sends.values())) == (ORDERS, {1})
+
+
+async def test_p02_a_sender_that_was_held_up_sends_nothing(life: Life) -> None:  # noqa: F811
+    """Between its claim and its first byte the world may have moved on: others may have given the request up."""
+    await life.submit()
+    sent: list[SendOutcome] = []
+
+    class HeldUp(Dispatcher):
+        async def _send(self, claim: object) -> SendOutcome:
+            late = replace(claim, not_after=claim.not_after - DEADLINE_S - 60)  # type: ignore[attr-defined, type-var]
+            sent.append(await super()._send(late))  # type: ignore[arg-type]
+            return sent[-1]
+
+    one = life.dispatcher
+    await HeldUp(**{name: getattr(one, name) for name in one.__dataclass_fields__}).dispatch_one([BROKER])
+    assert sent == [NotSent("deadline-passed")]
+    assert life.gateway.sends == list[OrderMessage]()
