@@ -179,8 +179,10 @@ async def add_statement(connection: AsyncConnection, statement: Statement) -> No
     )
 
 
-async def last_complete_balance(connection: AsyncConnection, account_id: UUID, since: datetime | None = None) -> Statement | None:
-    """The broker's newest complete balance, taken at `since` or later."""
+async def last_complete_balance(
+    connection: AsyncConnection, account_id: UUID, since: datetime | None = None, until: datetime | None = None
+) -> Statement | None:
+    """The broker's newest complete balance, taken at `since` or later and before `until`."""
     c = statement_table.c
     wanted = (
         select(statement_table)
@@ -190,6 +192,8 @@ async def last_complete_balance(connection: AsyncConnection, account_id: UUID, s
     )
     if since is not None:
         wanted = wanted.where(c.taken_at >= since)
+    if until is not None:
+        wanted = wanted.where(c.taken_at < until)
     row = (await connection.execute(wanted)).one_or_none()
     return None if row is None else Statement(**{**row._asdict(), "raw_ids": tuple(row.raw_ids)})
 

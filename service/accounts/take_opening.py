@@ -39,6 +39,7 @@ class _Task:
     day: date
     trade_days: tuple[date, ...]  # whose trades have not all settled when the day begins
     since: datetime
+    until: datetime  # the day's first session begins: a balance taken later may contain what the day traded
     isins: dict[str, str]
 
 
@@ -59,7 +60,8 @@ async def take_opening(
         day = calendar.business_day_at(clock.now())
         since = calendar.last_close(calendar.previous_trading_day(day))
         before = tuple(calendar.add_trading_days(day, -n) for n in (1, 2))
-        task = _Task(day, before, since, await isins_by_short_code(connection))
+        until = calendar.sessions_of(day)[0].opens
+        task = _Task(day, before, since, until, await isins_by_short_code(connection))
         accounts = await store.tradable_accounts(connection)
     result = Openings(day)
     for account in accounts:
@@ -90,7 +92,7 @@ async def _kept(transaction: Transaction, account: Account, task: _Task, result:
         if cash is not None and cash.opened_on >= task.day:
             result.already.append(account.id)
             return None
-        return await store.last_complete_balance(connection, account.id, task.since)
+        return await store.last_complete_balance(connection, account.id, task.since, task.until)
 
 
 async def _open(
@@ -104,6 +106,9 @@ async def _open(
 ) -> None:
     if not statement.complete:
         result.failed[account.id] = statement.document["reason"]
+        return
+    if statement.taken_at >= task.until:  # trades of the day would be counted twice: by the balance and by their reports
+        result.failed[account.id] = "taken-after-trading-began"
         return
     opening = opening_of(statement.document, task.isins)
     async with transaction(books=Books.ALL) as connection:

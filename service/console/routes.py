@@ -34,7 +34,9 @@ class StatusOut(BaseModel):
     licence: dict[str, Any] = Field(description="whether the firm may give orders today")
     stream: dict[str, Any] = Field(description="the report stream and since when it is so")
     messages: dict[str, Any] = Field(description="reports waiting, parked, quarantined or about no order of ours")
-    orders: dict[str, Any] = Field(description="requests on their way and unknown")
+    orders: dict[str, Any] = Field(
+        description="requests on their way and unknown, orders a person must look at, open external ones"
+    )
     brokers: dict[str, Any] = Field(description="open orders by broker")
     budgets: dict[str, Any] = Field(description="calls left today by service and class")
     jobs: dict[str, Any] = Field(description="the last run of each daily job")

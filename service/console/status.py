@@ -83,12 +83,23 @@ async def _messages(connection: AsyncConnection) -> Part:
     counts = await executions.inbox_counts(connection)
     troubled = {name: counts.get(name, 0) for name in ("parked", "quarantined", "unmatched")}
     part: Part = {"ok": not any(troubled.values()), "waiting": counts.get("waiting", 0), **troubled}
-    return part if part["ok"] else part | {"what_now": "Look at each message: it was kept whole and changed nothing."}
+    return part if part["ok"] else part | {"what_now": "Look at each: ilim messages list. It was kept whole and changed nothing."}
 
 
 async def _orders(connection: AsyncConnection) -> Part:
-    counts = await orders.counts(connection)
-    part: Part = {"ok": not counts.get("unknown"), "requests": counts}
+    counts, review, external = (
+        await orders.counts(connection),
+        await orders.to_review(connection),
+        await orders.external_open(connection),
+    )
+    part: Part = {
+        "ok": not counts.get("unknown") and not review,
+        "requests": counts,
+        "needs_review": review,
+        "external": external,
+    }
+    if review:
+        return part | {"what_now": "Messages about these orders are in quarantine: ilim messages list --state quarantined."}
     return (
         part if part["ok"] else part | {"what_now": "Requests with an unknown outcome are being asked for; send nothing again."}
     )

@@ -197,7 +197,10 @@ def message_document(one: MessageRow) -> dict[str, object]:
 
 
 @router.get(
-    "", summary="List messages set aside", response_model=MessagePage, responses=problem_responses(*CALLED, "cursor-invalid")
+    "/messages",
+    summary="List messages set aside",
+    response_model=MessagePage,
+    responses=problem_responses(*CALLED, "cursor-invalid"),
 )
 async def list_messages(
     request: Request,

@@ -191,6 +191,17 @@ async def counts(connection: AsyncConnection) -> dict[str, int]:
     return {row[0]: row[1] for row in await connection.execute(question)}
 
 
+async def to_review(connection: AsyncConnection) -> int:
+    """Orders a person has to look at."""
+    return (await connection.execute(select(func.count()).where(orders.c.needs_review.is_not(None)))).scalar_one()
+
+
+async def external_open(connection: AsyncConnection) -> int:
+    """Orders nobody here sent that may still trade."""
+    question = select(func.count()).where(orders.c.closed.is_(False), orders.c.manager_id.is_(None))
+    return (await connection.execute(question)).scalar_one()
+
+
 async def open_by_broker(connection: AsyncConnection) -> dict[str, int]:
     question = select(orders.c.broker, func.count()).where(orders.c.closed.is_(False)).group_by(orders.c.broker)
     return {row[0]: row[1] for row in await connection.execute(question)}

@@ -192,6 +192,22 @@ async def test_a_balance_from_before_the_close_is_not_an_opening(house: House, p
     assert platform.asked == ["111", "111"]
 
 
+async def test_p13_a_balance_read_after_trading_began_is_not_an_opening(
+    house: House, platform: Platform, clock: ManualClock
+) -> None:
+    """It may contain what the day traded, the client's own orders included, and their reports would count that again."""
+    await house.accounts()
+    whole: Any = platform.balances["111"]
+    clock.moment = datetime(2026, 11, 24, 16, 30, tzinfo=KST)
+    platform.balances["111"] = replace(whole, asked_at=clock.moment)
+    result = await house.openings()
+    assert list(result.failed.values()) == ["taken-after-trading-began"]
+    clock.moment = datetime(2026, 11, 25, 7, 30, tzinfo=KST)
+    platform.balances["111"] = replace(whole, asked_at=clock.moment)
+    assert len((await house.openings()).opened) == 1
+    assert platform.asked == ["111", "111"]
+
+
 async def test_an_instrument_nobody_knows_is_reported_and_not_sold(house: House, platform: Platform) -> None:
     await house.accounts()
     platform.balances["111"] = complete(balance("111", (cash_row(1),), holding_row(3, None, "A999999")))
