@@ -403,9 +403,10 @@ class CancelReject:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A report we cannot parse. It is parked whole; `reason` names what is wrong."""
+    """A report we cannot parse. It is parked whole; `reason` names what is wrong, as a word or as `word: field`."""
 
     reason: str
+    sender: str | None = None  # SenderCompID, where it is readable
 
 
 Report: TypeAlias = ExecutionReport | CancelReject | Unreadable

@@ -130,8 +130,9 @@ class Worker:
             spend=self._spend,
         )
         self.applier = Applier(
-            wiring.transaction, wiring.gateway, wiring.clock, wiring.vault, wiring.market, wiring.notifier.poke
-        )
+            wiring.transaction, wiring.gateway, wiring.clock, wiring.vault, wiring.market, wiring.notifier.poke,
+            {one.short_name.casefold(): one.code for one in wiring.gateway.brokers()},
+        )  # fmt: skip
         self.pace = Pace(lambda broker: wiring.gateway.profile(broker).sends_per_second, monotonic)
         self.sweeper = Sweeper(self.applier, partial(wiring.gateway.calls_left, ServiceName.INQUIRIES, CallClass.ROUTINE))
 

@@ -1,4 +1,4 @@
-"""Halts over HTTP: for operations."""
+"""Halts and locked brokers over HTTP: for operations."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from service.controls import store
 from service.controls.model import Scope
+from service.controls.release_broker import lock_document, release_broker
 from service.controls.release_halt import release_halt
 from service.controls.set_halt import ROUTE, halt_document, set_halt
 from service.core.principal import Principal, Role
@@ -129,3 +130,61 @@ async def delete_halt(request: Request, halt_id: UUID, principal: Operator, reas
         principal=principal, request_id=request_id.get(),
     )  # fmt: skip
     return answers.document(halt_document(released))
+
+
+# --- brokers locked for a drift -------------------------------------------------------------------------------------------
+
+
+class LockOut(BaseModel):
+    id: UUID = Field(description="id of the lock")
+    broker: str = Field(description="company code")
+    since: datetime = Field(description="business time; no new order goes to the broker from then on")
+    message: str = Field(description="the kind of message: report or order inquiry")
+    field: str = Field(description="the field that is not as it should be")
+    what: str = Field(description="missing, of another type, or an unknown code")
+    evidence: UUID | None = Field(description="the raw message, as `ilim messages show` takes it")
+    released_by: UUID | None = Field(description="who released it")
+    released_at: datetime | None = Field(description="business time; none while it stands")
+    release_reason: str | None = Field(description="why it was released")
+
+
+class LockPage(BaseModel):
+    items: list[LockOut] = Field(description="newest first")
+    next_cursor: str | None = Field(description="null on the last page")
+
+
+@router.get(
+    "/broker-locks",
+    summary="List locked brokers",
+    response_model=LockPage,
+    responses=problem_responses(*CALLED, "cursor-invalid"),
+)
+async def get_locks(
+    request: Request,
+    _caller: Reader,
+    standing: Annotated[bool | None, Query(description="only those that stand, or only those released")] = None,
+    limit: Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")] = paging.DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the answer before")] = None,
+) -> Response:
+    """Brokers whose messages drifted from their profile, newest first."""
+    before = paging.after_uuid(cursor)
+    async with request.app.state.wiring.transaction() as connection:
+        rows = await store.locks_page(connection, standing=standing, limit=limit, before=before)
+    page = paging.cut(rows, limit, lambda one: str(one.id))
+    return answers.page([lock_document(one) for one in page.items], page.next_cursor)
+
+
+@router.delete(
+    "/broker-locks/{lock_id}",
+    summary="Release a locked broker",
+    response_model=LockOut,
+    responses=problem_responses(*CALLED, "lock-not-found", "lock-released"),
+)
+async def delete_lock(request: Request, lock_id: UUID, principal: Operator, reason: Reason) -> Response:
+    """New orders go to the broker again. A drift that goes on locks it again at once."""
+    wiring = request.app.state.wiring
+    released = await release_broker(
+        transaction=wiring.transaction, clock=wiring.clock, poke=wiring.notifier.poke, lock_id=lock_id, reason=reason,
+        principal=principal, request_id=request_id.get(),
+    )  # fmt: skip
+    return answers.document(lock_document(released))

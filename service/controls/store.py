@@ -10,13 +10,14 @@ from sqlalchemy import and_, case, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.controls.model import Gate, Halt, Scope
+from service.controls.model import Gate, Halt, Lock, Scope
 from service.controls.parts import gate_lock, gate_part
-from service.controls.tables import halt, halt_gate, stream_gate
+from service.controls.tables import broker_lock, halt, halt_gate, stream_gate
 from service.infra import leases
 from service.infra.leases import Lease
 
 HALT_FIELDS = tuple(one.name for one in fields(Halt))
+LOCK_FIELDS = tuple(one.name for one in fields(Lock))
 
 READ = select(gate_part())  # composed once: composing takes longer than asking
 LOCK = gate_lock()
@@ -84,6 +85,36 @@ async def find_halt(connection: AsyncConnection, halt_id: UUID) -> Halt | None:
 async def release_halt(connection: AsyncConnection, released: Halt) -> None:
     changed = {name: getattr(released, name) for name in ("released_by", "released_at", "release_reason")}
     await connection.execute(update(halt).where(halt.c.id == released.id).values(changed))
+
+
+async def add_lock(connection: AsyncConnection, made: Lock) -> bool:
+    """False when the broker is locked already."""
+    values = {name: getattr(made, name) for name in LOCK_FIELDS}
+    standing = upsert(broker_lock).values(values)
+    once = standing.on_conflict_do_nothing(index_elements=["broker"], index_where=broker_lock.c.released_at.is_(None))
+    return (await connection.execute(once.returning(broker_lock.c.id))).first() is not None
+
+
+async def find_lock(connection: AsyncConnection, lock_id: UUID) -> Lock | None:
+    """The lock, held until this transaction ends."""
+    row = (await connection.execute(select(broker_lock).where(broker_lock.c.id == lock_id).with_for_update())).mappings().first()
+    return None if row is None else Lock(**{name: row[name] for name in LOCK_FIELDS})
+
+
+async def release_lock(connection: AsyncConnection, released: Lock) -> None:
+    changed = {name: getattr(released, name) for name in ("released_by", "released_at", "release_reason")}
+    await connection.execute(update(broker_lock).where(broker_lock.c.id == released.id).values(changed))
+
+
+async def locks_page(connection: AsyncConnection, *, standing: bool | None, limit: int, before: UUID | None) -> list[Lock]:
+    """Newest first, one row beyond the limit."""
+    question = select(broker_lock).order_by(broker_lock.c.id.desc()).limit(limit + 1)
+    if standing is not None:
+        question = question.where(broker_lock.c.released_at.is_(None) if standing else broker_lock.c.released_at.is_not(None))
+    if before is not None:
+        question = question.where(broker_lock.c.id < before)
+    rows = (await connection.execute(question)).mappings()
+    return [Lock(**{name: row[name] for name in LOCK_FIELDS}) for row in rows]
 
 
 async def halts_page(connection: AsyncConnection, *, standing: bool | None, limit: int, before: UUID | None) -> list[Halt]:

@@ -14,8 +14,10 @@ from uuid import UUID
 import structlog
 
 from service.audit.evidence import Vault
+from service.controls.lock_broker import lock_broker
 from service.core.clock import Clock
 from service.executions import store
+from service.executions.drift import Drift, of_report
 from service.executions.fills import Dated
 from service.executions.route import Message
 from service.executions.settle import Outcome, give_up, settle, unfit
@@ -42,6 +44,7 @@ class Applier:
     vault: Vault
     market: MarketBook
     poke: Callable[[str], None]
+    brokers: Mapping[str, str] = field(default_factory=dict)  # company codes by the names brokers sign with
     _looked: dict[str, datetime] = field(default_factory=dict)
 
     async def apply_waiting(self) -> int:
@@ -51,10 +54,27 @@ class Applier:
             bodies = await self.vault.read(connection, [one.raw_id for one in batch])
         if not batch:
             return await self._now_and_then()
-        if await self._take_up([(one, self._read(one, bodies)) for one in batch], await self.dated()):
+        read = [(one, self._read(one, bodies)) for one in batch]
+        await self._compare(read)
+        if await self._take_up(read, await self.dated()):
             await self.look_again()
         self.poke("orders.changed")
         return len(batch)
+
+    async def _compare(self, messages: Sequence[Message]) -> None:
+        """Lock a broker whose reports are not what its profile says. What nobody we know has signed locks nobody."""
+        for one, report in messages:
+            drift, broker = of_report(report), self.brokers.get((report.sender or "").casefold())
+            if drift is not None and broker is not None:
+                await self.lock(broker, drift, one.raw_id)
+
+    async def lock(self, broker: str, drift: Drift, evidence: UUID | None) -> None:
+        """No new orders for this broker until a person has looked."""
+        async with self.transaction() as connection:
+            await lock_broker(
+                connection, broker, message=drift.message, field=drift.field, what=drift.what, evidence=evidence,
+                now=self.clock.now(),
+            )  # fmt: skip
 
     async def look_again(self) -> int:
         """Take up what was about no order we knew: an order may have learned its number since, a request may have ended

@@ -19,6 +19,7 @@ from service.audit.evidence import Raw
 from service.core.clock import KST, kst_date, monotonic
 from service.executions import store
 from service.executions.apply import Applier
+from service.executions.drift import of_answer
 from service.executions.fills import Dated
 from service.executions.resolve import after_asking, before_asking, note_outcomes, worth_asking
 from service.executions.rounds import TARGET, Rounds, interval
@@ -26,7 +27,7 @@ from service.executions.settle import unfit
 from service.executions.sight import Seen, sight, sight_stranger
 from service.executions.sighting import Sighted, sort_out
 from service.executions.strangers import Rows, groups
-from service.gateway import CallClass, Complete, ExecutionReport, OrderRow, RequestKind
+from service.gateway import CallClass, Complete, ExecutionReport, Inquiry, OrderRow, RequestKind
 from service.infra.failpoints import fp
 from service.orders import known, places, whole
 from service.orders import store as orders
@@ -153,11 +154,13 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
     answer = await applier.gateway.orders(account.broker, account.number, day, call_class)
     if not isinstance(answer, Complete):
         log.warning("sweep.incomplete", account_id=str(account_id), reason=answer.reason, detail=answer.detail)
+        await _compare(applier, account, answer, answer.pages)
         await after_asking(applier, account_id, day, answer, None)
         return False
     fp("inquiry.answered")
     evidence = await _keep(applier, account, answer)
     fp("inquiry.stored")
+    await _compare(applier, account, answer, (), evidence)
     seen = Seen(evidence, answer.asked_at, applier.clock.now())
     dated = await applier.dated()
     mine, strangers = await _match(applier, account_id, day, answer.rows)
@@ -173,6 +176,20 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
         await _adopt(applier, account, day, rows, seen, dated)
     applier.poke("orders.changed")
     return True
+
+
+async def _compare(
+    applier: Applier, account: Account, answer: Inquiry[OrderRow], pages: Sequence[bytes], evidence: UUID | None = None
+) -> None:
+    """Lock the broker when its rows are not what its profile says; the pages that show it are kept."""
+    drift = of_answer(answer)
+    if drift is None:
+        return
+    if pages:
+        async with applier.transaction() as connection:
+            kept = await applier.vault.keep(connection, [Raw("inquiry", page, applier.clock.now()) for page in pages])
+        evidence = kept[-1]  # the last one read is the one that failed
+    await applier.lock(account.broker, drift, evidence)
 
 
 async def _keep(applier: Applier, account: Account, answer: Complete[OrderRow]) -> UUID:

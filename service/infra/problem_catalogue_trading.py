@@ -64,6 +64,8 @@ ROWS = (
     ("halt-own-release", 409, "Your own halt", "Who set a halt does not release it.",
      "Ask somebody else with the role operations."),
     ("halt-released", 409, "Halt released", "Somebody else released the halt before.", "Nothing needs doing."),
+    ("lock-not-found", 404, "Lock not found", "There is no such lock of a broker.", "List the locks."),
+    ("lock-released", 409, "Lock released", "Somebody else released the broker before.", "Nothing needs doing."),
     ("gate-busy", 503, "Halt not set", "A claim held the gate for too long: the halt does not stand.",
      "Repeat at once with the same Idempotency-Key; if it fails again, stop the workers."),
     # --- the mandate

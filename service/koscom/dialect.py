@@ -151,14 +151,25 @@ def fix_time(moment: datetime) -> str:
 
 def read_report(raw: RawReport) -> Report:
     """A report by meaning. Pure: the same bytes give the same value."""
+    message: Json = {}
     try:
-        header, body = _parts(parse_object(raw.body))
+        message = parse_object(raw.body)
+        header, body = _parts(message)
         reader = _READERS.get(_message_type(header, body))
         if reader is None:
-            return Unreadable("unknown MsgType")
+            return Unreadable("unknown MsgType", _sender(message))
         return reader(header, body, raw.possible_duplicate or is_duplicate(header))
     except WireError as error:
-        return Unreadable(str(error))
+        return Unreadable(str(error), _sender(message))
+
+
+def _sender(message: Json) -> str | None:
+    """Who wrote a report that cannot be read, as far as that can be."""
+    header = message.get("Header")
+    try:
+        return _text(header, "sender") if isinstance(header, dict) else None
+    except WireError:
+        return None
 
 
 def is_duplicate(header: Json) -> bool:

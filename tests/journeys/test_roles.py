@@ -109,6 +109,7 @@ OF_USERS = {
     "user_id",
     "key_id",
     "halt_id",
+    "lock_id",
     "resolution_id",
     "message_id",
 }  # for administrators, approvers and operations; nobody's book
