@@ -66,11 +66,12 @@ def test_settings_exist() -> None:
 
 
 def test_commands_exist() -> None:
-    from service.__main__ import app, users_group
+    from service.__main__ import app, messages_group, users_group
 
     root = typer.main.get_command(app)
     groups = {name: set(getattr(one, "commands", {})) for name, one in root.commands.items()}  # type: ignore[attr-defined]
-    groups["users"] = set(typer.main.get_command(users_group()).commands)  # type: ignore[attr-defined]
+    for name, group in (("users", users_group()), ("messages", messages_group())):
+        groups[name] = set(typer.main.get_command(group).commands)  # type: ignore[attr-defined]
     said = re.findall(r"(?:^|`|\s\s|…\s)ilim ([a-z]+)(?: ([a-z]+))?", ALL, re.MULTILINE)
     assert len(said) > 10
     wrong = [(name, sub) for name, sub in said if name not in groups or (groups[name] and sub and sub not in groups[name])]
