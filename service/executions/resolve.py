@@ -22,7 +22,6 @@ from service.orders import doubt_store, known
 from service.orders import store as orders
 from service.orders.doubt import (
     INQUIRY,
-    OUTCOME,
     PUSH,
     RESEND,
     ROWS_ARE_LATE,
@@ -40,7 +39,6 @@ from service.orders.numbers import bare, by_numbers
 
 log = structlog.get_logger()
 
-SETTLED = counter("ilim_doubts_settled", "Requests in doubt that were settled, by what", ["how"])
 OVERTURNED = counter("ilim_closings_overturned", "Requests closed on absence for which evidence turned up after all")
 
 
@@ -144,21 +142,10 @@ async def _note(applier: Applier, order_id: UUID, settled: set[UUID], overturned
         steps = (await doubt_store.steps_of(connection, [order_id])).get(order_id, [])
         for request in order.requests if order else ():
             if request.id in settled:
-                await _note_outcome(connection, order_id, request, of_request(steps, request), now)
+                how, evidence = await _how(connection, order_id, request)
+                await doubt_store.note_outcome(connection, request, of_request(steps, request), how, evidence, now)
             if request.id in overturned:
                 await _alarm(connection, order_id, request, now)
-
-
-async def _note_outcome(
-    connection: AsyncConnection, order_id: UUID, request: Request, before: Sequence[Step], now: datetime
-) -> None:
-    if any(one.kind == OUTCOME for one in before):
-        return
-    how, evidence = await _how(connection, order_id, request)
-    outcome = Step(request.id, 0, order_id, OUTCOME, now, now, 1, False, False, how, evidence, None, None)
-    await doubt_store.add_step(connection, before, outcome)
-    SETTLED.labels(how).inc()
-    log.info("doubt.settled", cl_ord_id=request.cl_ord_id, how=how, evidence=str(evidence))
 
 
 async def _how(connection: AsyncConnection, order_id: UUID, request: Request) -> tuple[str, UUID | None]:

@@ -5,13 +5,19 @@ from dataclasses import fields, replace
 from datetime import datetime
 from uuid import UUID
 
+import structlog
 from sqlalchemy import BindParameter, ColumnElement, and_, exists, func, insert, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.infra.metrics import counter
 from service.orders.doubt import CLOSED_ON_ABSENCE, CONFIRMED, NOT_SENT, OUTCOME, TWIN_ALLOWED, Decision, Step
+from service.orders.model import Request
 from service.orders.model import RequestState as S
 from service.orders.tables import attempt, doubt_decision, doubt_step, order_request, order_sighting, orders
 
+log = structlog.get_logger()
+
+SETTLED = counter("ilim_doubts_settled", "Requests in doubt that were settled, by what", ["how"])
 STEP_FIELDS = tuple(one.name for one in fields(Step))
 DECISION_FIELDS = tuple(one.name for one in fields(Decision))
 
@@ -44,6 +50,18 @@ async def add_step(connection: AsyncConnection, before: Sequence[Step], step: St
 
 def _result(step: Step) -> tuple[object, ...]:
     return step.kind, step.complete, step.final, step.detail
+
+
+async def note_outcome(
+    connection: AsyncConnection, request: Request, before: Sequence[Step], how: str, evidence: UUID | None, now: datetime
+) -> None:
+    """What settled a request that was in doubt, once."""
+    if any(one.kind == OUTCOME for one in before):
+        return
+    step = Step(request.id, 0, request.order_id, OUTCOME, now, now, 1, False, False, how, evidence, None, None)
+    await add_step(connection, before, step)
+    SETTLED.labels(how).inc()
+    log.info("doubt.settled", cl_ord_id=request.cl_ord_id, how=how, evidence=str(evidence))
 
 
 async def settled_unnoted(connection: AsyncConnection) -> list[tuple[UUID, UUID]]:

@@ -100,6 +100,7 @@ async def decide(
         cause = _cause("resolution.confirmed", decided, request, principal, request_id)
         if proposed.conclusion == TWIN_ALLOWED:
             return await _noted(connection, order, cause, now)
+        await doubt_store.note_outcome(connection, request, steps, "person", proposed.evidence, now)
         return await _close(desk, connection, order, request, cause, now)
 
     return await carry_out(
