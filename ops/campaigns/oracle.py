@@ -104,7 +104,7 @@ def _orders(books: Mapping[str, Any]) -> list[Any]:
 
 
 def _twice(sends: Mapping[str, Any]) -> list[Finding]:
-    return [Finding("sent twice", f"{cl} arrived {one['received']} times") for cl, one in sends.items() if one["received"] > 1]
+    return [Finding("sent twice", f"{cl} arrived more than once") for cl, one in sends.items() if one["received"] > 1]
 
 
 def _doubled(requests: list[dict[str, Any]], taken: Mapping[str, Any]) -> list[Finding]:
