@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 
 from ops.campaigns.figure import Figure
 
-NAMES: tuple[str, ...] = ("kills", "stops", "twins", "simulation", "mutants", "orderings")
+NAMES: tuple[str, ...] = ("kills", "stops", "twins", "naive", "simulation", "mutants", "orderings")
 
 
 class Campaign(Protocol):

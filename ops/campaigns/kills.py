@@ -12,7 +12,7 @@ import contextlib
 import random
 import signal
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,7 @@ HELD = {one for one in PLACES["worker"] if one.startswith(("inbox.", "inquiry.",
 LATE, LATE_S = "refusal.before_commit", 31  # the market's clock is moved on: what waits now is too late
 FAULTS = {
     "answer_lost_before": "0.03", "answer_lost_after": "0.03", "answer_delayed": "0.02", "stream_drop": "0.01",
-    "stream_duplicate": "0.05", "stream_reorder": "0.02",
+    "stream_duplicate": "0.05", "stream_reorder": "0.02", "report_held": "0.03", "report_lost": "0.01",
 }  # fmt: skip
 SEEN = """
     select bool_and(g.open and l.until > clock_timestamp())
@@ -76,6 +76,8 @@ class Episode:
     oracle: Oracle
     traders: Traders
     eye: asyncpg.Connection  # beside the oracle's, which is busy with snapshots
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: PLACES)
+    faults: Mapping[str, str] = field(default_factory=lambda: FAULTS)
     kills: int = 0
     turns: Counter[str] = field(default_factory=Counter)
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -84,28 +86,33 @@ class Episode:
 
     def over(self) -> bool:
         """Enough kills at enough places, or no time left."""
-        enough = self.kills >= self.goal and len(self.tally.places) >= LEAST_PLACES
+        enough = self.kills >= self.goal and len(self.tally.places) >= min(LEAST_PLACES, len(self.places["worker"]))
         return enough or monotonic() > self.until
 
     async def run(self) -> None:
-        rates = {"schedule": {"seed": self.dice.getrandbits(31), "rates": FAULTS}}
-        await self.rig.stage.control("faults", rates)
-        closing = asyncio.Event()
-        async with meanwhile(self._step(), self._watch()):
-            async with asyncio.TaskGroup() as group:
-                trading = [group.create_task(self.traders.trade(closing, 0.1)) for _ in range(TRADERS)]
-                lives = [group.create_task(one) for one in (self._serves(), self._works())]
-                await asyncio.wait(lives)
-                closing.set()
-                await asyncio.wait(trading)
+        """Kill, leave in peace, compare."""
+        await self.kill()
+        async with meanwhile(self._step()):
             await self._rest()
         self.tally.orders += sum(one.kind == "new" and one.taken for one in self.traders.intents)
         self.tally.sends += len((await self.rig.stage.sandbox.get("/_sandbox/sends")).json())
         self.tally.note([Finding("misstated", one) for one in self.traders.odd])
 
+    async def kill(self) -> None:
+        """Until it is over: trade, kills, and a look after each. All live at the end."""
+        rates = {"schedule": {"seed": self.dice.getrandbits(31), "rates": dict(self.faults)}}
+        await self.rig.stage.control("faults", rates)
+        closing = asyncio.Event()
+        async with meanwhile(self._step(), self._watch()), asyncio.TaskGroup() as group:
+            trading = [group.create_task(self.traders.trade(closing, 0.1)) for _ in range(TRADERS)]
+            lives = [group.create_task(one) for one in (self._serves(), self._works())]
+            await asyncio.wait(lives)
+            closing.set()
+            await asyncio.wait(trading)
+
     async def _serves(self) -> None:
         """Life after life of the api; the last one is not armed."""
-        while not self.over():
+        while self.places["serve"] and not self.over():
             await self._life("serve", self._place("serve"))
         await self.rig.start("serve")
 
@@ -136,7 +143,7 @@ class Episode:
             await until(open_again, "the stream", SEEN_S, every_s=0.1)
 
     def _place(self, command: str) -> str:
-        places = (*PLACES[command], ANY)
+        places = (*self.places[command], ANY)
         self.turns[command] += 1
         return places[self.turns[command] % len(places)]
 
