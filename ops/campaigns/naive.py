@@ -106,14 +106,9 @@ async def _inside(seed: int, goal: int, within_s: float) -> dict[str, int]:
 
 def figures(state: dict[str, Any]) -> list[Figure]:
     count, twice = state.get("kills", 0), state.get("twice", 0)
-    detail = (
-        f"{state.get('sends', 0)} requests sent; at least {LEAST:.0%} is wanted: a harness that finds nothing here sees nothing"
-    )
-    return [
-        Figure(
-            "naive variant: requests sent twice", count, twice, "kills", state.get("seconds", 0.0), detail, LEAST, float("inf")
-        )
-    ]
+    detail = f"{state.get('sends', 0)} requests sent; a harness that finds less than {LEAST:.0%} here sees nothing"
+    spent = state.get("seconds", 0.0)
+    return [Figure("naive variant: requests sent twice", count, twice, "kills", spent, detail, least=LEAST, most=1_000.0)]
 
 
 def run(budget_s: float, state: dict[str, Any], seed: int) -> Generator[list[Figure], None, None]:

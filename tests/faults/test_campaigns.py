@@ -1,11 +1,12 @@
 """The campaigns of `ops/soak`, in small: real processes, a real database, the sandbox as the broker that counts."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ops.campaigns import kills, stops, twins
+from ops.campaigns import kills, naive, stops, twins
 from ops.campaigns.figure import Figure
 from ops.campaigns.ground import own_server
 from ops.campaigns.nursery import nursery
@@ -65,3 +66,15 @@ async def test_p01_one_key_64_times_at_once_makes_one_order(server: EmbeddedPost
     note(twins.figures(state))
     assert state["wrong"] == []
     assert state["keys"] > 0
+
+
+def test_the_naive_patch_still_applies(tmp_path: Path) -> None:
+    naive.patched_copy(tmp_path)
+    assert (tmp_path / "service/orders/dispatch.py").read_text() != (naive.ROOT / "service/orders/dispatch.py").read_text()
+
+
+def test_the_same_harness_sees_a_naive_service_send_twice(note: Note) -> None:
+    found = naive.trial(1, 15, 150.0)
+    note(naive.figures(dict(found)))
+    assert found["kills"] > 0
+    assert found["twice"] >= naive.LEAST * found["kills"], found
