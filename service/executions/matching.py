@@ -8,15 +8,15 @@ cumulative quantity arbitrates: no union may exceed it, and nothing is invented 
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from service.gateway import ExecType, ExecutionReport, OrderRow
-from service.orders.identity import REVERSING, Seen, reversal_words, telling
+from service.orders.identity import REVERSING, Seen, telling
 
 Key = tuple[int, Decimal]
 
@@ -33,6 +33,7 @@ class Trade:
     evidence: UUID
     row: int = 0
     asked_at: datetime | None = None  # of an inquiry: when it was asked, on the business clock
+    also: tuple[UUID, ...] = ()  # further messages that say the same
 
     @property
     def key(self) -> Key:
@@ -66,45 +67,46 @@ class Pushed:
 
 def pushed(reports: Iterable[tuple[UUID, ExecutionReport]]) -> Pushed:
     """The distinct executions among reports in canonical order."""
-    trades: list[Trade] = []
-    reversals: dict[Hashable, Reversal] = {}
+    first: dict[int, tuple[ExecutionReport, int]] = {}  # by place: what was said, and the cumulative quantity before it
+    evidences: dict[int, list[UUID]] = {}
     seen, cumulative = Seen(), 0
     for evidence, report in reports:
-        kind = report.exec_type
-        if kind is not ExecType.TRADE and kind not in REVERSING:
-            cumulative = max(cumulative, report.cumulative_quantity or 0)
+        place = seen.first(report)
+        evidences.setdefault(place, []).append(evidence)
+        if place != seen.places - 1:
             continue
-        words = reversal_words(report)
-        if seen.again(report):
-            if kind in REVERSING:
-                known = reversals[words]
-                reversals[words] = replace(known, evidences=(*known.evidences, evidence))
-            continue
-        if kind in REVERSING:
-            reversals[words] = _reversal(report, evidence, cumulative)
-            cumulative = cumulative if report.cumulative_quantity is None else report.cumulative_quantity
-        else:
-            cumulative = max(cumulative, report.cumulative_quantity or 0)
-        if kind is not ExecType.TRADE_CANCEL and report.last_quantity and report.last_price:
-            trades.append(_trade(report, evidence))
-    return Pushed(tuple(trades), tuple(reversals.values()), cumulative)
+        first[place] = (report, cumulative)
+        told = report.cumulative_quantity
+        if told is not None:
+            cumulative = told if report.exec_type in REVERSING else max(cumulative, told)
+    said = [(report, before, tuple(evidences[place])) for place, (report, before) in first.items()]
+    trades = (_trade(report, told_by) for report, _, told_by in said if _executes(report))
+    reversals = (_reversal(report, before, told_by) for report, before, told_by in said if report.exec_type in REVERSING)
+    return Pushed(tuple(trades), tuple(reversals), cumulative)
 
 
-def _reversal(report: ExecutionReport, evidence: UUID, before: int) -> Reversal:
+def _executes(report: ExecutionReport) -> bool:
+    """A quantity without a price is no fill yet: it shows in the cumulative quantity, and an inquiry is asked."""
+    executes = report.exec_type is ExecType.TRADE or report.exec_type is ExecType.TRADE_CORRECT
+    return executes and bool(report.last_quantity and report.last_price)
+
+
+def _reversal(report: ExecutionReport, before: int, evidences: tuple[UUID, ...]) -> Reversal:
     corrects = report.exec_type is ExecType.TRADE_CORRECT
     after = report.cumulative_quantity
     drop = None if after is None else before - after + (report.last_quantity or 0 if corrects else 0)
-    return Reversal(report.exec_ref_id, report.exec_id, drop, (evidence,), corrects, report.transact_time)
+    return Reversal(report.exec_ref_id, report.exec_id, drop, evidences, corrects, report.transact_time)
 
 
-def _trade(report: ExecutionReport, evidence: UUID) -> Trade:
+def _trade(report: ExecutionReport, evidences: tuple[UUID, ...]) -> Trade:
     return Trade(
         quantity=report.last_quantity or 0,
         price=report.last_price or Decimal(0),
         traded_at=report.transact_time,
         exec_id=report.exec_id,
         source="stream",
-        evidence=evidence,
+        evidence=evidences[0],
+        also=evidences[1:],
     )
 
 
@@ -158,7 +160,7 @@ def missing(
     """Fills that evidence shows and we do not hold: trades of the stream, reversals, then what only an inquiry shows, up to
     `counted`, the executed quantity by all evidence."""
     book = list(held)
-    _record(book, unrecorded([(one.quantity, one.price) for one in held if one.quantity > 0], said.trades), make)
+    _record(book, unrecorded([one for one in held if one.quantity > 0], said.trades), make)
     unresolved = _reverse(book, said, make) if said.reversals else ()
     if inquiry:
         keys = [(one.quantity, one.price) for one in standing(book)]
@@ -236,10 +238,22 @@ def _by_drop(candidates: Sequence[Fill], said: Pushed, reversal: Reversal) -> Fi
     return fitting[0] if len({one.price for one in fitting}) == 1 else None
 
 
-def unrecorded(recorded: Sequence[Key], stream: Sequence[Trade]) -> list[Trade]:
+def unrecorded(recorded: Sequence[Held], stream: Sequence[Trade]) -> list[Trade]:
     """Trades of the stream with no fill yet. `recorded` are all fills ever recorded, those busted since included: a bust
-    undoes a fill, it does not unmake it. A fill first seen by inquiry is the same fill when the stream shows it."""
-    return _beyond(Counter(recorded), stream)
+    undoes a fill, it does not unmake it. A fill of the same message is that trade; for the others, a fill first seen by
+    inquiry is the same fill when the stream shows it."""
+    told_by = {one.evidence: one for one in recorded}
+    taken: set[UUID] = set()
+    others: list[Trade] = []
+    for trade in stream:
+        same = next((told_by[one] for one in (trade.evidence, *trade.also) if one in told_by), None)
+        if same is not None and (same.quantity, same.price) == trade.key:
+            taken.add(same.id)
+        else:
+            others.append(trade)
+    if not others:
+        return []
+    return _beyond(Counter((one.quantity, one.price) for one in recorded if one.id not in taken), others)
 
 
 def unpushed(explained: Sequence[Key], inquiry: Sequence[Trade], room: int) -> list[Trade]:

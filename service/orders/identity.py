@@ -27,34 +27,42 @@ def reversal_words(report: ExecutionReport) -> Hashable:
 class Seen:
     """What one pass over the reports of an order, in their canonical order, has come by."""
 
-    __slots__ = ("known", "reversals")
+    __slots__ = ("known", "places", "reversals")
 
     def __init__(self) -> None:
-        self.known: set[Hashable] = set()
+        self.known: dict[Hashable, int] = {}
+        self.places = 0
         self.reversals = 0
 
     def again(self, report: ExecutionReport) -> bool:
         """Whether this report repeats one before it. Remembers it."""
+        return self.first(report) != self.places - 1
+
+    def first(self, report: ExecutionReport) -> int:
+        """The place of the report this one repeats, its own place when it says something new. Remembers it."""
+        place = self.places
+        self.places += 1
         kind = report.exec_type
         if kind is ExecType.TRADE:
-            return self._trade_again(report)
+            return self._first_trade(report, place)
         if kind in REVERSING:
-            if self._said(reversal_words(report)):
-                return True
-            self.reversals += 1
-            return False
+            first = self.known.setdefault(reversal_words(report), place)
+            self.reversals += first == place
+            return first
         named, at = telling(report.exec_id), report.transact_time
-        told = (kind, report.exec_id if named else None, report.cl_ord_id, at, report.ord_status, report.order_quantity)
-        return (named or at is not None) and self._said(told)
+        if not named and at is None:
+            return place
+        number = report.exec_id if named else None
+        words = (kind, number, report.cl_ord_id, at, report.ord_status, report.order_quantity)
+        return self.known.setdefault(words, place)
 
-    def _trade_again(self, report: ExecutionReport) -> bool:
-        words = (report.cumulative_quantity, report.last_quantity, report.last_price)
-        if telling(report.exec_id) and self._said((words, report.exec_id, report.transact_time)):
-            return True
-        return report.cumulative_quantity is not None and self._said((words, self.reversals))
-
-    def _said(self, words: Hashable) -> bool:
-        if words in self.known:
-            return True
-        self.known.add(words)
-        return False
+    def _first_trade(self, report: ExecutionReport, place: int) -> int:
+        content = (report.cumulative_quantity, report.last_quantity, report.last_price)
+        named = (content, report.exec_id, report.transact_time) if telling(report.exec_id) else None
+        if named in self.known:
+            return self.known[named]
+        if report.cumulative_quantity is not None:
+            place = self.known.setdefault((content, self.reversals), place)
+        if named is not None:
+            self.known[named] = place
+        return place
