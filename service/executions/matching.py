@@ -210,16 +210,21 @@ def _reverse(book: list[Fill], said: Pushed, make: Maker[Fill]) -> tuple[Reversa
 
 
 def _target(book: Sequence[Fill], said: Pushed, reversal: Reversal, corrected: dict[str | None, str | None]) -> Fill | None:
-    """The fill a reversal means: by the broker's reference; where that leads nowhere, by the quantity that was taken back."""
-    standing_now = [one for one in standing(book) if one.evidence not in reversal.evidences]
+    """The fill a reversal means, by the broker's reference; where it gives none, by the quantity that was taken back. A
+    reference to what is not here yet waits for it: a guess could hit another execution."""
+    holding = standing(book)
+    candidates = [one for one in holding if one.evidence not in reversal.evidences]
     ref, tried = reversal.exec_ref, set[str | None]()
+    if not telling(ref):
+        excess = sum(one.quantity for one in holding) - said.cumulative
+        return _by_drop(candidates, reversal, excess)
     while telling(ref) and ref not in tried:
         tried.add(ref)
-        found = _named(standing_now, said, ref)
+        found = _named(candidates, said, ref)
         if found is not None:
             return found
         ref = corrected.get(ref)  # some name the execution as it was first told, not its correction
-    return _by_drop(standing_now, said, reversal)
+    return None
 
 
 def _named(candidates: Sequence[Fill], said: Pushed, ref: str | None) -> Fill | None:
@@ -230,11 +235,9 @@ def _named(candidates: Sequence[Fill], said: Pushed, ref: str | None) -> Fill | 
     return next(iter(numbered or (fitting if keys else ())), None)
 
 
-def _by_drop(candidates: Sequence[Fill], said: Pushed, reversal: Reversal) -> Fill | None:
-    """Only while we hold more than the broker counts, and only where all that fit are alike."""
-    if reversal.drop is None or sum(one.quantity for one in candidates) - said.cumulative < reversal.drop:
-        return None
-    fitting = [one for one in candidates if one.quantity == reversal.drop]
+def _by_drop(candidates: Sequence[Fill], reversal: Reversal, excess: int) -> Fill | None:
+    """Only where it is just what we hold beyond the broker's count, and where all that fit are alike."""
+    fitting = [one for one in candidates if one.quantity == reversal.drop == excess]
     return fitting[0] if len({one.price for one in fitting}) == 1 else None
 
 

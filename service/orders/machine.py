@@ -18,8 +18,12 @@ from service.orders.states import ENDED, MOVES, Event, shown_of
 States = dict[str, tuple[RequestState, str | None]]
 
 PENDING_STATUS = {RequestKind.CANCELLATION: Status.PENDING_CANCEL, RequestKind.AMENDMENT: Status.PENDING_REPLACE}
-ORDER_CLOSED = "order-closed"  # why a request had no effect: its order had ended, and nobody will answer any more
-LEFT_OVER = frozenset({RequestState.QUEUED, RequestState.SENT, RequestState.UNKNOWN})
+# Why a request had no effect: its order has ended, and nobody will answer any more. By what it was until then.
+ORDER_CLOSED: dict[RequestState, str] = {
+    RequestState.QUEUED: "order-closed",
+    RequestState.SENT: "order-closed",
+    RequestState.UNKNOWN: "order-closed-in-doubt",
+}
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,9 @@ def _counted(facts: Facts, reading: Reading) -> int:
 
 def _request_state(one: Request, reading: Reading) -> tuple[RequestState, str | None]:
     state, reason = one.state, one.reason
-    if reason == ORDER_CLOSED and one.sent_at is not None:
-        state, reason = RequestState.UNKNOWN, None  # concluded from the order's end, which is looked at anew below
+    before = _set_aside(one)
+    if before is not None:
+        state, reason = before, None  # it was concluded from the order's end, which is looked at anew below
     if reading.pending and any(cl == one.cl_ord_id for _, cl, _ in reading.pending):
         state = move(state, RequestEvent.ACCEPTED)  # received, not yet decided
     if one.cl_ord_id in reading.denied:
@@ -95,6 +100,13 @@ def _request_state(one: Request, reading: Reading) -> tuple[RequestState, str | 
     if _confirmed(one, reading):
         state, reason = move(state, RequestEvent.CONFIRMED), None
     return state, reason
+
+
+def _set_aside(one: Request) -> RequestState | None:
+    """What a request was before it was given up with its order, if it was; one that was never sent stays given up."""
+    if one.reason == ORDER_CLOSED[RequestState.UNKNOWN]:
+        return RequestState.UNKNOWN
+    return RequestState.SENT if one.reason == ORDER_CLOSED[RequestState.SENT] and one.sent_at is not None else None
 
 
 def _confirmed(one: Request, reading: Reading) -> bool:
@@ -172,8 +184,8 @@ def _left_over(facts: Facts, life: Status, states: States) -> States:
     found: States = {}
     for one in facts.requests:
         state, _ = states[one.cl_ord_id]
-        if one.kind is RequestKind.NEW or state not in LEFT_OVER:
+        if one.kind is RequestKind.NEW or state not in ORDER_CLOSED:
             continue
         wanted = one.kind is RequestKind.CANCELLATION and life is Status.CANCELED and state is not RequestState.QUEUED
-        found[one.cl_ord_id] = (RequestState.ACKNOWLEDGED, None) if wanted else (RequestState.REFUSED, ORDER_CLOSED)
+        found[one.cl_ord_id] = (RequestState.ACKNOWLEDGED, None) if wanted else (RequestState.REFUSED, ORDER_CLOSED[state])
     return found

@@ -22,6 +22,7 @@ DAY_OVER = frozenset({Status.DONE_FOR_DAY, Status.CALCULATED})
 CLOSES_DAY = frozenset({ExecType.DONE_FOR_DAY, ExecType.CALCULATED})
 CLOSES_DAY_ON_WIRE = frozenset({"3", "B"})
 ENDS_NO_HOLD = frozenset({ExecType.PENDING_NEW, ExecType.ORDER_STATUS, *PENDING})
+UNHELD = frozenset({"0", "1"})  # statuses that any hold would outrank
 KNOW_NOTHING = frozenset({"8", "A"})
 CORPORATE_ACTION = "0"  # ExecRestatementReason: a split or the like changes what was executed as well
 
@@ -69,6 +70,8 @@ def _read_cancel_reject(reading: Reading, report: CancelReject) -> None:
     reading.final.add(report.cl_ord_id)
     # Its OrdStatus speaks of the order *they* know. That one may have ended is no proof for ours: no quantity goes with it.
     _read_acquaintance(reading, report.ord_status)
+    if report.ord_status in UNHELD and reading.life not in DAY_OVER:
+        reading.happens(Event.RESUMED)
 
 
 def _read_acquaintance(reading: Reading, ord_status: str) -> None:
