@@ -66,11 +66,12 @@ def read(reading: Reading, requests: Sequence[Request], reports: Iterable[Known]
 
 
 def _read_cancel_reject(reading: Reading, report: CancelReject) -> None:
+    new = report.cl_ord_id not in reading.final
     reading.denied[report.cl_ord_id] = report.text or report.reason
     reading.final.add(report.cl_ord_id)
     # Its OrdStatus speaks of the order *they* know. That one may have ended is no proof for ours: no quantity goes with it.
     _read_acquaintance(reading, report.ord_status)
-    if report.ord_status in UNHELD and reading.life not in DAY_OVER:
+    if new and report.ord_status in UNHELD and reading.life not in DAY_OVER:
         reading.happens(Event.RESUMED)
 
 
