@@ -21,6 +21,7 @@ from service.core.errors import ServiceError
 from service.executions import store
 from service.executions.external import Held, Hopeless, adopt_reported
 from service.executions.fills import Dated, costs_of, restated
+from service.executions.merge import merge_strangers
 from service.executions.plan import Plan, plan, report_row, step_of
 from service.executions.route import Message, route
 from service.executions.store import Waiting
@@ -119,7 +120,9 @@ async def _apply(
         _settled(one, batch)
     await write_steps(connection, steps, [*_kept(plans, batch), *saved])
     await append.write(connection, batch.entries)
-    return any(one.after.broker_order_number != one.before.broker_order_number for one in steps)
+    learned = [one.written for one in steps if one.after.broker_order_number != one.before.broker_order_number]
+    await merge_strangers(connection, [one for one in learned if not one.external], dated, gateway, batch.now)
+    return bool(learned)
 
 
 async def _plans(

@@ -261,3 +261,14 @@ async def add_external(
             cl_ord_id=cl_ord_id, evidence=evidence, adopted_at=now,
         )
     )  # fmt: skip
+
+
+async def external_with(connection: AsyncConnection, account_id: UUID, day: date, number: str) -> UUID | None:
+    """The external order adopted under a broker's number, unless it proved to be ours since."""
+    c = external_order.c
+    mine = (c.account_id == account_id, c.business_date == day, c.number == number, c.merged_into.is_(None))
+    return (await connection.execute(select(c.order_id).where(*mine))).scalar()
+
+
+async def merged(connection: AsyncConnection, order_id: UUID, into: UUID) -> None:
+    await connection.execute(update(external_order).where(external_order.c.order_id == order_id).values(merged_into=into))

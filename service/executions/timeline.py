@@ -142,6 +142,13 @@ def _won(text: str) -> str:
     return plain(Decimal(text))
 
 
+def _merged(data: Data) -> list[str]:
+    if data.get("into"):
+        return [f"It proved to be order {data['into']} of ours: what was said and booked here goes there."]
+    said = f"The order adopted as external {data['external']} proved to be this one; what was said about it is said about this."
+    return [said, *[_fill(one) for one in data.get("fills") or ()]]
+
+
 WORDS: dict[str, Callable[[Data], list[str]]] = {
     "order.submitted": _submitted,
     "amendment.submitted": _amendment,
@@ -155,4 +162,5 @@ WORDS: dict[str, Callable[[Data], list[str]]] = {
     "order.sighted": _sighted,
     "order.needs_review": _needs_review,
     "order.adopted": _adopted,
+    "order.merged": _merged,
 }

@@ -148,11 +148,13 @@ async def hold_more(connection: AsyncConnection, order: Order, held: Reserve, ca
     return after
 
 
-async def withdraw(connection: AsyncConnection, before: Order, order: Order, cause: Cause, now: datetime) -> Order:
+async def withdraw(
+    connection: AsyncConnection, before: Order, order: Order, cause: Cause, now: datetime, traded: Traded = NOTHING_NEW
+) -> Order:
     """End an order that never left: our own record that no attempt exists is the evidence. `before` is as it is stored,
-    `order` has its requests as they end."""
+    `order` has its requests as they end. `traded` undoes what was booked for one that was never an order of its own."""
     ended = replace(order, status=Status.CANCELED, remaining_quantity=0, closed=True, updated_at=now)
-    (after,) = await write_steps(connection, [_step(before, ended, Reserve(Won(0), 0), cause, now)])
+    (after,) = await write_steps(connection, [_step(before, ended, Reserve(Won(0), 0), cause, now, traded)])
     return after
 
 

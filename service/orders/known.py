@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import FromClause, select
+from sqlalchemy import FromClause, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -111,3 +111,9 @@ def seen_in(rows: Iterable[Mapping[Any, Any]]) -> Sightings:
         ends |= {one["ended"]} - {None}
     ended = Status(max(ends)) if ends else None
     return Sightings(bool(counts), max(counts, default=0), ended, tuple(counts.items()))
+
+
+async def hand_over(connection: AsyncConnection, order_id: UUID, to: UUID) -> None:
+    """What was said about one order was said about another: they are the same."""
+    for table in (order_report, order_sighting):
+        await connection.execute(update(table).where(table.c.order_id == order_id).values(order_id=to))

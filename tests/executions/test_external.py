@@ -295,3 +295,25 @@ async def test_p13_two_workers_adopt_one_order(life: Life) -> None:
     found = [one for one in await all_orders(life) if one["isin"] == ISIN]
     assert len(found) == 1
     assert found[0]["filled_quantity"] == 40
+
+
+async def test_p13_an_adopted_order_that_proves_to_be_ours_is_counted_once(life: Life) -> None:
+    """The broker's clock was far behind and the acknowledgement lost, so that nothing spoke for us; then our name comes."""
+    await life.submit()
+    life.gateway.answers = [Unknown("read-timeout")]
+    await life.dispatch()
+    cl = life.gateway.sends[0].cl_ord_id
+    early: dict[str, Any] = {"side": Side.BUY, "order_quantity": 10, "transact_time": MORNING - timedelta(minutes=5)}
+    await life.receive(theirs(leaves_quantity=10, **early), sold(4, 4, **(early | {"leaves_quantity": 6})))
+    mine, other = await all_orders(life)
+    assert (mine["filled_quantity"], other["filled_quantity"]) == (0, 4)
+    await life.receive(ack(cl, order_id="7001"))
+    mine, other = await all_orders(life)
+    assert (mine["filled_quantity"], mine["status"], mine["reported_quantity"]) == (4, "partially_filled", 4)
+    assert (other["filled_quantity"], other["status"], other["closed"], other["reserved_cash"]) == (0, "canceled", True, 0)
+    assert ((await life.holding())["bought"], (await life.cash())["bought"]) == (4, 280_000)
+    nameless = sold(2, 6, **(early | {"leaves_quantity": 4}))
+    await life.receive(nameless, replace(nameless, cl_ord_id=cl))
+    mine, other = await all_orders(life)
+    assert (mine["filled_quantity"], other["filled_quantity"]) == (6, 0)
+    assert await violations(life.urls.superuser) == []
