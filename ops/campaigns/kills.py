@@ -47,10 +47,10 @@ PLACES = {
         "claim.before_commit", "refusal.before_commit", "send.before", "send.counted", "send.half", "send.after",
         "record.begun", "record.before_commit", "record.after_commit", "orphan.before_commit", "inbox.before_commit",
         "inbox.after_commit", "apply.before_commit", "apply.after_commit", "inquiry.answered", "inquiry.stored",
-        "sighting.before_commit",
+        "sighting.before_commit", "feed.before_commit",
     ),
 }  # fmt: skip
-HELD = {one for one in PLACES["worker"] if one.startswith(("inbox.", "inquiry.", "sighting."))}
+HELD = {one for one in PLACES["worker"] if one.startswith(("inbox.", "inquiry.", "sighting.", "feed."))}
 LATE, LATE_S = "refusal.before_commit", 31  # the market's clock is moved on: what waits now is too late
 FAULTS = {
     "answer_lost_before": "0.03", "answer_lost_after": "0.03", "answer_delayed": "0.02", "stream_drop": "0.01",

@@ -38,7 +38,7 @@ LEAST = 0.2
 ROOT = Path(__file__).parents[2]
 PATCH = Path(__file__).with_name("naive.patch")
 COPIED = ("service", "ops", "migrations", "alembic.ini", "pyproject.toml")
-PLACES = {"serve": (), "worker": ("send.after", "record.stored", "record.before_commit")}
+PLACES = {"serve": (), "worker": ("send.after", "record.begun", "record.before_commit")}
 FAULTS = {"report_held": "1", "answer_lost_after": "0.05"}
 
 

@@ -12,6 +12,7 @@ from ops.campaigns.ground import own_server
 from ops.campaigns.nursery import nursery
 from ops.campaigns.tally import Tally
 from service.core.clock import monotonic
+from service.infra import failpoints
 from service.infra.postgres import EmbeddedPostgres
 
 PATIENCE_S = 300.0  # a machine that is busy with something else gets fewer trials, never none
@@ -66,6 +67,12 @@ async def test_p01_one_key_64_times_at_once_makes_one_order(server: EmbeddedPost
     note(twins.figures(state))
     assert state["wrong"] == []
     assert state["keys"] > 0
+
+
+def test_every_failpoint_is_visited_but_those_of_the_daily_jobs() -> None:
+    visited = {place for places in kills.PLACES.values() for place in places}
+    assert visited == {name for name in failpoints.NAMES if not name.startswith("jobs.")}  # those: tests/infra/test_jobs.py
+    assert set(naive.PLACES["worker"]) <= visited
 
 
 def test_the_naive_patch_still_applies(tmp_path: Path) -> None:
