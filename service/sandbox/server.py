@@ -60,9 +60,10 @@ async def serve(
 
 
 def config(app: ASGIApp, host: str, port: int, log_level: str = "warning") -> uvicorn.Config:
+    """Idle connections are kept: one that closes by itself on a busy machine would be a fault nobody asked for."""
     return uvicorn.Config(
         app, host=host, port=port, http=CuttableHttp, ws=CuttableWebSocket, log_level=log_level, access_log=False,
-        timeout_graceful_shutdown=1, ws_ping_interval=None, lifespan="on",
+        timeout_graceful_shutdown=1, timeout_keep_alive=600, ws_ping_interval=None, lifespan="on",
     )  # fmt: skip
 
 
