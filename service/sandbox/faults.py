@@ -10,6 +10,7 @@ the market, every ten seconds of a session).
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -74,8 +75,8 @@ class Rate:
     """A fault drawn by chance: at each call it may aim at, with `chance` in 1/10,000."""
 
     chance: int
-    match: dict[str, str]
-    parameters: dict[str, Any]
+    match: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +163,12 @@ class Faults:
         self.armed.append(armed)
         return armed
 
-    def schedule(self, seed: int, rates: Mapping[str, Rate]) -> None:
-        """Each chance is drawn from the seed: the same calls in the same order meet the same faults."""
-        self.seed, self.rates, self.drawn = seed, dict(rates), 0
+    def schedule(self, seed: int, rates: Mapping[str, Rate | str]) -> None:
+        """Each chance is drawn from the seed: the same calls in the same order meet the same faults. A bare "0.01" aims
+        at everything the fault can hit.
+        """
+        self.rates = {name: rate if isinstance(rate, Rate) else Rate(ten_thousandths(rate)) for name, rate in rates.items()}
+        self.seed, self.drawn = seed, 0
 
     def disarm(self, kind: str | None = None) -> None:
         """One fault, or all."""
@@ -246,6 +250,10 @@ def call_of(message: "Message") -> Call:
         "order/stream", str(body.get("ClOrdID", "")), str(message["Header"].get("SenderCompID", "")),
         str(body.get("Account", "")), str(body.get("SecurityID", "")), kind,
     )  # fmt: skip
+
+
+def ten_thousandths(rate: object) -> int:
+    return int(Decimal(str(rate)) * 10_000)
 
 
 def _matches(name: str, value: str, want: str) -> bool:

@@ -1,4 +1,12 @@
-"""The sandbox as a program: every route of the wire and of its control, on one port."""
+"""The sandbox as a program: every route of the wire and of its control, on one port.
+
+Without a port too: `build_app(start=…, seed=…)` is an ASGI application that opens nothing, and `app.state.world` its world.
+Call it with HTTP scopes for requests and with a websocket scope (path `/v1/order/stream`, subprotocol `v12.stomp`) for the
+report stream; leave its lifespan alone and drive time with `world.advance(until)`. A scope's `state` may carry `transport`,
+an object with `abort()`, for faults that cut a connection; without it a cut shows as ConnectionResetError out of the call.
+The only real time in it is `asyncio`'s own (delays, drips, heart-beats), so a loop with a virtual clock makes that virtual.
+The same seed, calls and steps give the same bytes, ids and times included (`test_in_process_the_same_calls_give_the_same_bytes`).
+"""
 
 import asyncio
 import contextlib

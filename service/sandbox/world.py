@@ -1,7 +1,12 @@
 """The whole imaginary platform behind the wire: clock, exchange, brokers, report stream.
 
 Time moves only here. Everything due between two moments happens in order: the day turns at midnight (numbers restart,
-what is due settles), sessions open and close at their boundaries, the background trades every ten seconds.
+what is due settles), sessions open and close at their boundaries, the background trades every ten seconds, and reports
+held back are told.
+
+Everything is a function of (start, seed, calls, steps): order numbers, execution numbers and ids are counted, chances are
+hashes of the seed, times are `now`. A world needs no loop of its own: `submit`, `advance` and `dispatch` are plain calls;
+`server` puts the wire around it, with or without sockets.
 """
 
 import asyncio

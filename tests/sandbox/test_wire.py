@@ -140,11 +140,11 @@ async def test_errors_in_other_clothes(client: Any, style: str) -> None:
 
 
 async def test_a_schedule_is_drawn_from_its_seed(begin: Callable[..., Any]) -> None:
-    from service.sandbox.faults import Call, Faults, Rate
+    from service.sandbox.faults import Call, Faults
 
     def strikes(seed: int) -> list[int]:
         faults = Faults()
-        faults.schedule(seed, {"answer_lost_after": Rate(2_000, {}, {})})
+        faults.schedule(seed, {"answer_lost_after": "0.2"})
         return [n for n in range(500) if faults.take("after", Call("order/new"))]
 
     assert strikes(3) == strikes(3) != strikes(4)
