@@ -221,6 +221,16 @@ def check() -> None:
     raise typer.Exit(1 if differences else 0)
 
 
+@database.command()
+def fence() -> None:
+    """After the database failed over: nothing is sent by whoever began before."""
+    from asyncio import run
+
+    with app_url(load_settings()) as url:
+        epoch = run(_part("service.controls.fence", "fence_at")(url))
+        typer.echo(f"the epoch is {epoch}: start the workers again, they ask about every live account first")
+
+
 @contextmanager
 def embedded(present: "Settings") -> Iterator["EmbeddedPostgres"]:
     """The embedded server: the one that runs already, or our own for the block."""

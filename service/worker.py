@@ -15,10 +15,6 @@ from uuid import UUID
 import structlog
 import uvicorn
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from service.accounts.synchronise_accounts import synchronise_accounts
 from service.accounts.take_opening import take_opening
@@ -31,9 +27,9 @@ from service.executions.inbox import Inbox
 from service.executions.sweep import Sweeper
 from service.executions.watch import Watch
 from service.gateway import CallClass
-from service.infra import feed, idempotency, jobs, leases, metrics
+from service.infra import feed, idempotency, jobs, leases
 from service.infra.processes import identity
-from service.infra.readiness import readiness
+from service.infra.worker_pages import pages as pages_of
 from service.koscom.budget import ServiceName
 from service.koscom.stream import Connect, KoscomStream
 from service.market.synchronise_instruments import synchronise_instruments
@@ -244,10 +240,22 @@ class Worker:
         """Any worker may give up an attempt nobody can answer any more; a slow or broken inquiry must not hold that up."""
         while True:
             try:
+                if await self._fenced():
+                    return
                 await self.dispatcher.orphans()
             except Exception:
                 log.exception("worker.loop_failed", loop="orphans")
             await asyncio.sleep(self.rhythm.pause_s)
+
+    async def _fenced(self) -> bool:
+        """After a fail-over of the database this process knows too little to go on: it ends, and is started again."""
+        async with self.wiring.transaction() as connection:
+            epoch = (await gate(connection, None)).cluster_epoch
+        if epoch == self.dispatcher.epoch:
+            return False
+        log.error("worker.fenced", epoch=epoch, began_at=self.dispatcher.epoch, what_now="start this worker again")
+        self.stopping.set()
+        return True
 
     def _scheduler(self) -> AsyncIOScheduler:
         """A real tick each second; what is due is decided on the business clock, who runs it by a claim row."""
@@ -300,26 +308,6 @@ async def _until_lost(work: Awaitable[None], lost: asyncio.Event) -> None:
         await asyncio.gather(task, bell, return_exceptions=True)
 
 
-# --- health ------------------------------------------------------------------------------------------------------------
-
-
-def health(wiring: Wiring) -> Starlette:
-    """The worker's own pages: /healthz, /readyz, /metrics."""
-
-    async def healthz(_request: Request) -> Response:
-        return JSONResponse({"status": "alive"})
-
-    async def readyz(_request: Request) -> Response:
-        said = await readiness(wiring.database, wiring.clock)
-        return JSONResponse(said, status_code=200 if said["ready"] else 503)
-
-    async def figures(_request: Request) -> Response:
-        body, content_type = metrics.exposition()
-        return Response(body, media_type=content_type)
-
-    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", figures)])
-
-
 def run(settings: Settings) -> None:
     """The process: returns after SIGTERM or SIGINT."""
     asyncio.run(_run(settings))
@@ -333,7 +321,9 @@ async def _run(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stopping.set)
         pages = uvicorn.Server(
-            uvicorn.Config(health(wiring), settings.host, settings.worker_port, log_config=None, access_log=False)
+            uvicorn.Config(
+                pages_of(wiring.database, wiring.clock), settings.host, settings.worker_port, log_config=None, access_log=False
+            )
         )
         serving = asyncio.create_task(pages._serve())
         try:

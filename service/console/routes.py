@@ -37,7 +37,9 @@ class StatusOut(BaseModel):
     orders: dict[str, Any] = Field(
         description="requests on their way and unknown, orders a person must look at, open external ones"
     )
-    brokers: dict[str, Any] = Field(description="open orders by broker")
+    brokers: dict[str, Any] = Field(description="open orders by broker, and brokers locked for a drift of their messages")
+    halts: dict[str, Any] = Field(description="halts that stand")
+    sweeps: dict[str, Any] = Field(description="how often accounts with live orders are asked about, and the oldest look")
     budgets: dict[str, Any] = Field(description="calls left today by service and class")
     jobs: dict[str, Any] = Field(description="the last run of each daily job")
 

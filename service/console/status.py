@@ -16,6 +16,8 @@ from service.infra import jobs
 from service.orders import store as orders
 
 Part = dict[str, Any]
+SHOWN = 50  # halts and locks on the page
+A_MINUTE_S = 60
 Budgets = Callable[[], Awaitable[dict[str, dict[str, int]]]]
 
 
@@ -30,6 +32,8 @@ async def status(
         "messages": await _messages(connection),
         "orders": await _orders(connection),
         "brokers": await _brokers(connection, brokers),
+        "halts": await _halts(connection),
+        "sweeps": await _sweeps(connection),
         "budgets": await _budgets(budgets),
         "jobs": await _jobs(connection),
     }
@@ -52,7 +56,7 @@ async def _stream(connection: AsyncConnection) -> Part:
     gates = {one.com_id: one for one in await controls.stream_gates(connection)}
     shown = [await _one_stream(connection, one, gates.get(one["com_id"])) for one in await executions.stream_states(connection)]
     seen = bool(shown) and all(one["state"] == "live" for one in shown)
-    part: Part = {"ok": seen, "streams": shown}
+    part: Part = {"ok": seen, "streams": shown, "cluster_epoch": (await controls.gate(connection, None)).cluster_epoch}
     if seen:
         return part
     return part | {
@@ -95,6 +99,7 @@ async def _orders(connection: AsyncConnection) -> Part:
     part: Part = {
         "ok": not counts.get("unknown") and not review,
         "requests": counts,
+        "oldest_unknown_since": since.isoformat() if (since := await orders.oldest_unknown(connection)) else None,
         "needs_review": review,
         "external": external,
     }
@@ -107,7 +112,42 @@ async def _orders(connection: AsyncConnection) -> Part:
 
 async def _brokers(connection: AsyncConnection, brokers: Sequence[str]) -> Part:
     open_by_broker = await orders.open_by_broker(connection)
-    return {"ok": True, "open_orders": {one: open_by_broker.get(one, 0) for one in brokers}}
+    locks = await controls.locks_page(connection, standing=True, limit=SHOWN, before=None)
+    locked = [
+        {"id": str(one.id), "broker": one.broker, "since": one.since.isoformat(), "message": one.message, "field": one.field,
+         "what": one.what}
+        for one in locks
+    ]  # fmt: skip
+    part: Part = {"ok": not locked, "open_orders": {one: open_by_broker.get(one, 0) for one in brokers}, "locked": locked}
+    if not locked:
+        return part
+    return part | {
+        "what_now": "A locked broker gets no new orders; cancellations pass. See docs/operating.md, when a broker is locked."
+    }
+
+
+async def _halts(connection: AsyncConnection) -> Part:
+    """What stands, without whom it names: the page is for every role."""
+    standing = await controls.halts_page(connection, standing=True, limit=SHOWN, before=None)
+    shown = [{"id": str(one.id), "scope": one.scope, "since": one.set_at.isoformat()} for one in standing]
+    part: Part = {"ok": not shown, "standing": shown}
+    return part if not shown else part | {"what_now": "Somebody of operations other than who set a halt releases it."}
+
+
+async def _sweeps(connection: AsyncConnection) -> Part:
+    """How often accounts with live orders are looked at: within a minute of market time while the day's calls carry it."""
+    last = await executions.last_round(connection)
+    if last is None:
+        return {"ok": True, "accounts": 0, "every_seconds": None, "oldest_at": None}
+    part: Part = {
+        "ok": last["every_s"] <= A_MINUTE_S,
+        "accounts": last["accounts"],
+        "every_seconds": last["every_s"],
+        "oldest_at": last["oldest_at"].isoformat() if last["oldest_at"] else None,
+    }
+    if part["ok"]:
+        return part
+    return part | {"what_now": "A lost fill is found later than in a minute: the routine share of calls carries no more."}
 
 
 async def _budgets(budgets: Budgets) -> Part:

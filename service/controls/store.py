@@ -72,6 +72,12 @@ async def shut_gate(connection: AsyncConnection) -> None:
     await connection.execute(update(halt_gate).values(version=halt_gate.c.version + 1))
 
 
+async def raise_epoch(connection: AsyncConnection) -> int:
+    """The caller has shut the gate."""
+    raised = update(halt_gate).values(cluster_epoch=halt_gate.c.cluster_epoch + 1).returning(halt_gate.c.cluster_epoch)
+    return int((await connection.execute(raised)).scalar_one())
+
+
 async def add_halt(connection: AsyncConnection, made: Halt) -> None:
     await connection.execute(insert(halt).values({name: getattr(made, name) for name in HALT_FIELDS}))
 

@@ -90,6 +90,11 @@ async def release(connection: AsyncConnection, lease: Lease) -> None:
     await connection.execute(update(table).where(_ours(lease)).values(until=func.clock_timestamp()))
 
 
+async def take_all(connection: AsyncConnection) -> None:
+    """Take every lease from its holder. The epoch rises, so that none of them can renew it."""
+    await connection.execute(update(table).values(until=func.clock_timestamp(), epoch=table.c.epoch + 1))
+
+
 async def held(connection: AsyncConnection, lease: Lease) -> bool:
     """For writers: whether it is ours now, and stays so until this transaction ends."""
     wanted = select(table.c.epoch).where(_ours(lease), table.c.until > func.clock_timestamp())

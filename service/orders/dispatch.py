@@ -228,11 +228,11 @@ class Dispatcher:
     # --- attempts without an answer
 
     async def orphans(self) -> int:
-        """Attempts whose sender can no longer bring an answer become unknown: their time is up, or the sender is a process
-        of this machine that has ended. Returns how many."""
+        """Attempts whose sender can no longer bring an answer become unknown: their time is up, the sender is a process of
+        this machine that has ended, or it began before the database failed over. Returns how many."""
         async with self.hot() as connection:
             unanswered = await send_store.unanswered_attempts(connection)
-        lost = [one for one in unanswered if one.overdue or is_gone(one.sender)]
+        lost = [one for one in unanswered if one.overdue or one.epoch < self.epoch or is_gone(one.sender)]
         for one in lost:
             await self._orphan(one)
         return len(lost)

@@ -241,12 +241,13 @@ class Unanswered:
     request_id: UUID
     n: int
     sender: str
+    epoch: int
     overdue: bool
 
 
 UNANSWERED = HotStatement(
     select(
-        order_request.c.order_id, attempt.c.request_id, attempt.c.n, attempt.c.sender,
+        order_request.c.order_id, attempt.c.request_id, attempt.c.n, attempt.c.sender, attempt.c.epoch,
         (attempt.c.overdue_at < func.clock_timestamp()).label("overdue"),
     )
     .join(order_request, order_request.c.id == attempt.c.request_id)

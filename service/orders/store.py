@@ -202,6 +202,13 @@ async def external_open(connection: AsyncConnection) -> int:
     return (await connection.execute(question)).scalar_one()
 
 
+async def oldest_unknown(connection: AsyncConnection) -> datetime | None:
+    """Since when (business time) the request has been unknown that has been so for longest."""
+    c = order_request.c
+    question = select(func.min(func.coalesce(c.answered_at, c.sent_at))).where(c.state == "unknown")
+    return (await connection.execute(question)).scalar()
+
+
 async def open_by_broker(connection: AsyncConnection) -> dict[str, int]:
     question = select(orders.c.broker, func.count()).where(orders.c.closed.is_(False)).group_by(orders.c.broker)
     return {row[0]: row[1] for row in await connection.execute(question)}

@@ -84,3 +84,31 @@ async def test_p18_while_the_stream_is_away_orders_are_taken_briefly_then_answer
     assert cancelled.status_code == 201
     await api.rows("update stream_gate set open = true")
     assert (await transport.post("/v1/orders", json=api.good(), headers=sent)).status_code == 201
+
+
+async def test_p20_a_locked_broker_is_on_the_status_page_until_a_person_releases_it(api: Api) -> None:
+    await api.rows(
+        "insert into broker_lock (id, broker, since, message, field, what)"
+        " values (gen_random_uuid(), '00991', now(), 'report', 'CumQty', 'missing-field')"
+    )
+    shown = (await api.call("manager", "GET", "/v1/status")).json()["brokers"]
+    assert (shown["ok"], shown["locked"][0]["field"]) == (False, "CumQty")
+    refused = await api.order()
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/broker-drift")
+    (lock,) = (await api.call("operations", "GET", "/v1/broker-locks", params={"standing": True})).json()["items"]
+    done = await api.call("operations", "DELETE", f"/v1/broker-locks/{lock['id']}", params={"reason": "profile mended"})
+    assert (done.status_code, done.json()["release_reason"]) == (200, "profile mended")
+    assert (await api.call("manager", "GET", "/v1/status")).json()["brokers"]["ok"]
+    missing = await api.call("operations", "DELETE", f"/v1/broker-locks/{nowhere()}", params={"reason": "x"})
+    assert (missing.status_code, missing.json()["type"]) == (404, "/problems/lock-not-found")
+    assert (await api.order()).status_code == 201
+
+
+async def test_p15_a_halt_is_on_the_status_page_without_whom_it_names(api: Api, another: str) -> None:
+    account = str(api.world.account)
+    pressed = await press(api, scope="account", target=account)
+    said = await api.call("stranger", "GET", "/v1/status")
+    assert [one["scope"] for one in said.json()["halts"]["standing"]] == ["account"]
+    assert account not in said.text
+    await api.call(another, "DELETE", f"/v1/halts/{pressed.json()['id']}", params={"reason": "over"})
+    assert (await api.call("manager", "GET", "/v1/status")).json()["halts"] == {"ok": True, "standing": []}
