@@ -135,11 +135,11 @@ async def test_p05_who_submits_a_twin_waits_for_whoever_learns_that_the_first_is
     assert len(await states(life)) == 1
 
 
-async def _somebody_waits(connection: asyncpg.Connection) -> None:
-    """Until another transaction waits for the twins' lock, which this connection holds."""
-    question = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+async def _somebody_waits(connection: asyncpg.Connection, for_what: str = "advisory") -> None:
+    """Until another transaction waits for what this connection holds: the twins' lock, or a row."""
+    question = "select count(*) from pg_locks where locktype = $1 and not granted"
     async with asyncio.timeout(20):
-        while not await connection.fetchval(question):  # noqa: ASYNC110 - the server has no event for it
+        while not await connection.fetchval(question, for_what):  # noqa: ASYNC110 - the server has no event for it
             await asyncio.sleep(0)
 
 
@@ -217,6 +217,24 @@ async def test_p05_two_people_let_one_twin_pass_and_no_second(life: Life) -> Non
     assert [str(one["used_by"]) for one in used] == [passed]
     kinds = [one["kind"] for one in await fetch(life.urls.superuser, "select kind from audit.record")]
     assert {"resolution.proposed", "resolution.confirmed"} <= set(kinds)
+
+
+async def test_p05_a_permission_that_is_being_used_lets_nobody_else_pass(life: Life) -> None:
+    """Both read that it is unused; the second waits for the first one's commit, and is refused."""
+    first = await lost(life)
+    other = await life.submit(key="k2", quantity=11)
+    await allow(life, first)
+    using = await asyncpg.connect(life.urls.superuser)
+    try:
+        transaction = using.transaction()
+        await transaction.start()
+        await using.execute("update doubt_decision set used_by = $1", other)
+        submitting = asyncio.create_task(place(life.app, life.clock, life.world, key="k3"))
+        await _somebody_waits(using, "transactionid")
+        await transaction.commit()
+        assert (await submitting).status == 409
+    finally:
+        await using.close()
 
 
 async def test_p05_a_declined_permission_lets_nobody_pass(life: Life) -> None:
