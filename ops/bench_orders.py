@@ -156,8 +156,8 @@ class Bench:
         if self.given.steady:
             _end(worker)
             asyncio.run(_execute(self.server, *DRAINED))
-            self._worker(environ, ports[1], 4 * STEADY)
-            figures["steady"] = self._steady(gateway)
+            sender = self._worker(environ, ports[1], 4 * STEADY)
+            figures["steady"] = self._steady(gateway, sender.pid)
         return figures
 
     # --- parts
@@ -190,18 +190,20 @@ class Bench:
             "bytes_per_order": round(slope, 1),
         }
 
-    def _steady(self, gateway: int) -> dict[str, Any]:
+    def _steady(self, gateway: int, sender: int) -> dict[str, Any]:
         self._load(32, 2, seconds=2, rate=STEADY)
         time.sleep(2)
         _get(gateway, "/seen")
-        began = time.time()
+        began, used = time.time(), _cpu(sender)
         answered = self._load(32, 2, seconds=self.given.steady, rate=STEADY)
         time.sleep(2)
         waits = asyncio.run(self._to_first_byte(json.loads(_get(gateway, "/seen")), began))
+        used = (_cpu(sender) - used) / max(len(waits), 1)
         return {
             "orders_per_second": STEADY, "trials": 1, "answered": answered["answered"], "wrong": answered["wrong"],
             "post_p50_ms": round(answered["p50_ms"], 1), "post_p99_ms": round(answered["p99_ms"], 1),
-            "sent": len(waits), "commit_to_first_byte_p50_ms": round(quantile(waits, 0.5) * 1000, 1),
+            "sent": len(waits), "worker_cpu_us_per_send": round(used * 1e6),
+            "commit_to_first_byte_p50_ms": round(quantile(waits, 0.5) * 1000, 1),
             "commit_to_first_byte_p99_ms": round(quantile(waits, 0.99) * 1000, 1),
         }  # fmt: skip
 

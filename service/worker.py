@@ -33,9 +33,10 @@ from service.infra.worker_pages import pages as pages_of
 from service.koscom.budget import ServiceName
 from service.koscom.stream import Connect, KoscomStream
 from service.market.synchronise_instruments import synchronise_instruments
-from service.orders.dispatch import Claim, Dispatcher
+from service.orders.dispatch import Dispatcher
 from service.orders.pace import Pace
 from service.orders.recheck import Recheck
+from service.orders.sender import Sender
 from service.settings import Settings
 from service.wiring import Wiring, assemble
 
@@ -110,11 +111,11 @@ class Worker:
     connect: Connect | None = None  # how the report stream is opened; None: a WebSocket
     holder: UUID = field(default_factory=uuid7)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _sending: set[asyncio.Task[None]] = field(default_factory=set)
     _ran: dict[str, datetime] = field(default_factory=dict)  # the newest slot of each job that needs no more asking
 
     def __post_init__(self) -> None:
         wiring = self.wiring
+        pace = Pace(lambda broker: wiring.gateway.profile(broker).sends_per_second, monotonic)
         self.dispatcher = Dispatcher(
             hot=wiring.hot,
             gateway=wiring.gateway,
@@ -123,33 +124,45 @@ class Worker:
             recheck=Recheck(wiring.settings.licence_valid, wiring.koscom.com_id),
             sender=identity(),
             poke=wiring.notifier.poke,
-            spend=self._spend,
+            spend=pace.spend,
         )
+        self.sender = Sender(self.dispatcher, pace, wiring.brokers, self.rhythm.senders)
         self.applier = Applier(
             wiring.transaction, wiring.gateway, wiring.clock, wiring.vault, wiring.market, wiring.notifier.poke,
             {one.short_name.casefold(): one.code for one in wiring.gateway.brokers()},
         )  # fmt: skip
-        self.pace = Pace(lambda broker: wiring.gateway.profile(broker).sends_per_second, monotonic)
         self.sweeper = Sweeper(self.applier, partial(wiring.gateway.calls_left, ServiceName.INQUIRIES, CallClass.ROUTINE))
 
     async def run(self) -> None:
         """Until `stopping` is set."""
         async with self.wiring.transaction() as connection:
             began = await gate(connection, None)
-        self.dispatcher = replace(self.dispatcher, epoch=began.cluster_epoch)
-        async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(self._loop("dispatch", "orders", partial(self._dispatch, group)))]
-            loops.append(group.create_task(self._loop("apply", "reports", self.applier.apply_waiting)))
-            loops.append(group.create_task(self._orphans()))
-            loops.append(group.create_task(self._alone("stream", self._read_stream)))
-            loops.append(group.create_task(self._alone("sweeps", self._sweep)))
-            loops.append(group.create_task(self._alone("feed", self._number)))
-            scheduler = self._scheduler()
-            scheduler.start()
-            await self.stopping.wait()
-            scheduler.shutdown(wait=False)
-            for one in loops:
-                one.cancel()
+        self.sender.dispatcher = replace(self.dispatcher, epoch=began.cluster_epoch)
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._until_stopping(group)
+        finally:
+            self.sender.abandon()
+
+    async def _until_stopping(self, group: asyncio.TaskGroup) -> None:
+        loops = [
+            group.create_task(one)
+            for one in (
+                self._loop("dispatch", "orders", self.sender.send_some),
+                self._loop("apply", "reports", self.applier.apply_waiting),
+                self._orphans(),
+                self._alone("stream", self._read_stream),
+                self._alone("sweeps", self._sweep),
+                self._alone("feed", self._number),
+            )
+        ]
+        scheduler = self._scheduler()
+        scheduler.start()
+        await self.stopping.wait()
+        scheduler.shutdown(wait=False)
+        for one in loops:
+            one.cancel()
+        await self.sender.finish()
 
     async def _loop(self, name: str, channel: str, verb: Callable[[], Awaitable[object]]) -> None:
         """Run `verb` until it finds nothing, then wait for the bell or the next poll."""
@@ -163,33 +176,6 @@ class Worker:
                     continue
                 if not busy:
                     await wake.wait(self.rhythm.poll_s)
-
-    async def _dispatch(self, group: asyncio.TaskGroup) -> bool:
-        """Claim what may go now, and send it beside this loop: what was claimed is recorded even while the worker stops."""
-        brokers = self.wiring.brokers
-        may = self.pace.open(brokers)
-        if not may:
-            await asyncio.sleep(self.pace.wait_s(brokers))
-            return True
-        free = self.rhythm.senders - len(self._sending)
-        if free <= 0:
-            await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
-            return True
-        taken = await self.dispatcher.claim(may, min(free, self.pace.room(may)))
-        for claim in taken.claims:
-            task = group.create_task(self._carry(claim))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
-        return taken.found
-
-    async def _carry(self, claim: Claim) -> None:
-        try:
-            await self.dispatcher.carry(claim)
-        except Exception:
-            log.exception("worker.send_failed", cl_ord_id=claim.request.cl_ord_id)
-
-    def _spend(self, broker: str) -> None:
-        self.pace.spend(broker)
 
     async def _alone(self, name: str, work: Callable[[leases.Held], Awaitable[None]]) -> None:
         """Do `work` while this process holds the lease; otherwise try for it again and again."""
