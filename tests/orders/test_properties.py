@@ -109,3 +109,39 @@ def test_p07_what_is_missing_is_shown_and_never_made_up(actions: list[tuple[str,
     told = {(one.quantity, one.price) for one in life.fills if one.quantity > 0}
     assert told <= {(one.report.last_quantity, one.report.last_price) for one in part if hasattr(one.report, "last_price")}
     identities(life, life.view())
+
+
+def test_p12_a_correction_that_changes_nothing_told_before_its_execution_is_no_second_fill() -> None:
+    """Found by the shuffle above: each fill is the trade of its own message before it may be anybody else's."""
+    broker = played("real", [("fill", 0), ("correct", 2)])
+    execution, correction = broker.said
+    for one in (correction, resent(correction)):
+        life = tell(tell(tell(unheard(broker), one), execution), correction)
+        assert shown(life) == truth(broker)
+        assert life.unresolved == ()
+
+
+def test_p10_what_is_said_late_of_a_superseded_amendment_changes_no_terms() -> None:
+    """And the broker's present number stays the last one it gave."""
+    broker = played("none", [("acknowledge", 0), ("ask_amend", 79), ("grant", 0), ("ask_amend", 59), ("grant", 0)])
+    acknowledged, first, second = broker.said
+    numbered = [
+        replace(one, place=place, report=replace(one.report, order_id=number))
+        for one, place, number in ((acknowledged, 1, "1001"), (second, 2, "1003"), (first, 3, "1001"))
+    ]
+    life = tell(unheard(broker), *numbered)
+    assert shown(life) == truth(broker)
+    assert (life.view().quantity, life.view().order_numbers[-1]) == (60, "1003")
+
+
+def test_p09_an_amendments_remainder_counts_from_fills() -> None:
+    broker = played("real", [("fill", 39), ("ask_amend", 69), ("grant", 0)])
+    seen = tell(unheard(broker), *broker.said).view()
+    assert (seen.quantity, seen.remaining_quantity) == (70, 30)
+
+
+def test_p08_executed_and_cancelled_make_the_order_whatever_crosses() -> None:
+    broker = played("real", [("fill", 9), ("ask_cancel", 0), ("grant", 0), ("fill", 19)])
+    life = tell(unheard(broker), *broker.said)
+    seen = life.view()
+    assert (seen.status.value, life.filled, seen.remaining_quantity, seen.closed) == ("canceled", 30, 0, True)
