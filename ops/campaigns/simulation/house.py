@@ -23,7 +23,7 @@ from service.settings import Settings, load
 from service.wiring import Wiring, koscom_config, wire
 from service.worker import Rhythm, Worker
 
-RHYTHM = Rhythm(senders=1, poll_s=5.0, pause_s=4.0, lease_s=15.0)
+RHYTHM = Rhythm(senders=2, poll_s=10.0, pause_s=6.0, lease_s=18.0)
 PATIENCE_S = 12.0  # so long a client waits for an answer
 
 
