@@ -53,14 +53,19 @@ class Traders:
     async def trade(self, stop: asyncio.Event, pause_s: float) -> None:
         """One trader: intent after intent until told to stop; the last one is brought to its answer all the same."""
         while not stop.is_set():
-            intent, book = self._next()
-            self.intents.append(intent)
-            await self.insist(intent)
-            if intent.kind == "new" and intent.taken and intent.body["price"] != str(self.rig.price):
-                self.resting.append((book, str(intent.order), intent.body["quantity"]))
+            intent = await self.one()
             if self.dice.random() < 0.1:
                 await self.insist(intent)  # the answer was lost somewhere behind us: ask for it again
             await asyncio.sleep(pause_s * (0.5 + self.dice.random()))
+
+    async def one(self) -> Intent:
+        """The next intent, answered."""
+        intent, book = self._next()
+        self.intents.append(intent)
+        await self.insist(intent)
+        if intent.kind == "new" and intent.taken and intent.body["price"] != str(self.rig.price):
+            self.resting.append((book, str(intent.order), intent.body["quantity"]))
+        return intent
 
     def _next(self) -> tuple[Intent, Book]:
         if self.resting and self.dice.random() < 0.4:

@@ -15,7 +15,7 @@ from service.core.clock import monotonic
 from service.infra import failpoints
 from service.infra.postgres import EmbeddedPostgres
 
-PATIENCE_S = 300.0  # a machine that is busy with something else gets fewer trials, never none
+PATIENCE_S = 240.0  # a machine that is busy with something else gets fewer trials, never none
 KILLS, STOPS, KEYS = 300, 20, 50
 
 
