@@ -1,11 +1,12 @@
 """Simulated trading days (`ops.campaigns.simulation`): the same seed is the same day, and no day breaks an invariant."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ops.campaigns.simulation import child
+from ops.campaigns.simulation import child, count, figures
 
 DAYS = "1-150"
 
@@ -33,8 +34,14 @@ def test_determinism_another_order_of_tasks_gives_another_trace() -> None:
 
 
 @pytest.mark.parametrize("seeds", [DAYS])
-def test_p34_no_simulated_day_breaks_an_invariant(seeds: str) -> None:
+def test_p34_no_simulated_day_breaks_an_invariant(seeds: str, record_property: Callable[[str, object], None]) -> None:
     days = played(seeds)
+    counts: dict[str, Any] = {}
+    for one in days:
+        count(counts, one, twice=False)
+    counts["seconds"] = sum(one["seconds"] for one in days)
+    for figure in figures(counts)[:2]:
+        record_property("figure", f"{figure.name}: {figure} in {figure.seconds:.0f} s ({figure.detail})")
     first, _, last = seeds.partition("-")
     assert [one["seed"] for one in days] == list(range(int(first), int(last) + 1))
     broken = {one["seed"]: [*one["tail"][-40:], *one["violations"]] for one in days if one["violations"]}

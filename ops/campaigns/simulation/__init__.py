@@ -41,7 +41,7 @@ def run(budget_s: float, state: dict[str, Any], seed: int) -> Iterator[list[Figu
         if len(outcomes) != AT_ONCE * BATCH:
             raise RuntimeError("a simulation ended before its seeds were played")
         for i, outcome in enumerate(outcomes):
-            _count(counts, outcome, twice=(done + i // BATCH) % TWICE == 0)
+            count(counts, outcome, twice=(done + i // BATCH) % TWICE == 0)
         state["batches"] = done + AT_ONCE
         counts["seconds"] = counts.get("seconds", 0.0) + time.monotonic() - begun
         yield figures(counts)
@@ -53,7 +53,8 @@ def child(seeds: str, *, twice: bool = False, more: tuple[str, ...] = ()) -> "su
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
-def _count(counts: dict[str, Any], outcome: dict[str, Any], *, twice: bool) -> None:
+def count(counts: dict[str, Any], outcome: dict[str, Any], *, twice: bool) -> None:
+    """Add one seed's outcome; a broken one is shown with the end of its trace."""
     found = {
         "seeds": 1,
         "violated": bool(outcome["violations"]),

@@ -152,7 +152,9 @@ class Oracle:
         rows = self.server.ask(ORDERS)
         self._answered(rows, answered)
         doubts = [one for one in rows if _doubt(one)]
-        self._rest(now, {one["id"] for one in doubts})
+        self._rest(
+            now, {str(one["id"]) for one in doubts} | {cl for one in doubts for cl in one["ids"] or () if not one["closed"]}
+        )
         for one in rows:
             if not _doubt(one):
                 self._equal(one)
@@ -175,10 +177,10 @@ class Oracle:
             if by_intent.get(intent) != [order_id]:
                 self.say(f"I2: {intent} was answered as {order_id} and is {by_intent.get(intent)}")
 
-    def _rest(self, now: datetime, doubted: set[Any]) -> None:
+    def _rest(self, now: datetime, doubted: set[str]) -> None:
         for name, sql in AT_REST.items():
             for row in self.server.ask(sql, *((now,) if "$1" in sql else ())):
-                if row[0] not in {str(one) for one in doubted}:
+                if row[0] not in doubted:
                     self.say(f"I8: {name}: {row[0]}: {row[1]}")
 
     def _equal(self, one: Any) -> None:
