@@ -214,8 +214,8 @@ class Day:
             await self.order(second, "sell", held[0], 1, None)
 
     async def _lost_answers(self) -> None:
-        """Three answers are lost after the order was taken: a resend, a push and an inquiry tell of it. Two requests never
-        arrive, which nobody can tell before the night."""
+        """Three answers are lost after the order was taken: a push, a resend or an inquiry tells of it, whichever is first.
+        Two requests never arrive, which nobody can tell before the night."""
         told = (("stream_gap", 3, self.books[1]), (None, 0, self.books[6]), ("report_lost", 2, self.books[11]))
         for fault, reports, book in told:
             if fault:
