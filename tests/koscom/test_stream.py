@@ -198,8 +198,10 @@ async def test_p18_a_gap_while_live_is_asked_for_at_once() -> None:
         await listener.until(lambda: "live" in listener.states)
         await broker.sockets[0].send(message(4))
         await listener.until(lambda: sorted(number or 0 for number in listener.numbers()) == [2, 3, 4])
+        await listener.until(lambda: listener.states[-1] == "live")
     assert broker.asked()[1] == {"date": "20261124", "beginSeqNo": 2, "endSeqNo": 3}
-    assert listener.numbers() == [4, 2, 3]
+    told = listener.log[listener.log.index("live") + 1 :]
+    assert told == ["stored 4", "resending", "stored 2", "stored 3", "live"]  # behind until the gap is filled
 
 
 async def test_p03_whoever_misses_a_report_has_the_resend_asked_for() -> None:
