@@ -27,6 +27,7 @@ AT_BROKER = frozenset({"sent", "acknowledged"})
 
 ORDERS = """
     select o.id, o.status, o.closed, o.quantity, o.price, o.filled_quantity, o.reported_quantity, o.remaining_quantity,
+           (select e.merged_into from external_order e where e.order_id = o.id) as merged,
            o.rationale, o.broker_order_number, o.broker, a.number as account_number,
            (select array_agg(row(r.cl_ord_id, r.kind, r.state, r.reason)::text order by r.number) from order_request r
              where r.order_id = o.id) as requests,
@@ -108,8 +109,6 @@ class Oracle:
         for one in self.server.ask(ORDERS):
             theirs = self._theirs(one)
             self._verdict(one)
-            if not one["ids"] and theirs is not None and theirs.placed_by == "service":
-                self.say(f"I3: {theirs.ref} is ours and was taken for a stranger's")
             if theirs is not None and one["closed"] and theirs.live and not theirs.busted:  # a bust we are yet to hear of
                 self.say(f"I3: {_called(one)} is closed here as {one['status']} and lives there with {theirs.leaves}")
             if theirs is None and one["states"] and one["states"][0] == "acknowledged":
@@ -186,6 +185,10 @@ class Oracle:
     def _equal(self, one: Any) -> None:
         theirs = self._theirs(one)
         name = f"{_called(one)} {one['requests']}"
+        if one["merged"] is not None:
+            return  # taken for a stranger's, and found to be ours since
+        if not one["ids"] and theirs is not None and theirs.placed_by == "service":
+            self.say(f"I3: {theirs.ref} is ours and stands as a stranger's")
         if theirs is None:
             if one["filled_quantity"] or not one["closed"]:
                 self.say(f"books: {name} is {one['status']} here and was never there")
@@ -196,7 +199,14 @@ class Oracle:
         real = (theirs.leaves, _word(STATUS_WORDS.get(theirs.status, theirs.status)))
         if mine != real:
             self.say(f"books: {name}: {mine} here, {real} there")
-        if theirs.price is not None and one["price"] != Decimal(theirs.price) and theirs.executed < theirs.ordered:
+        # A change nobody answered before the order ended is told as without effect: its price may be the broker's last one.
+        left_over = any("order-closed" in text for text in one["requests"] or ())
+        if (
+            theirs.price is not None
+            and one["price"] != Decimal(theirs.price)
+            and theirs.executed < theirs.ordered
+            and not left_over
+        ):
             self.say(f"books: {name}: price {one['price']} here, {theirs.price} there")
 
 
