@@ -26,11 +26,13 @@ from service.gateway import Gateway, RawReport, Report, Unreadable
 from service.infra.db import Transaction
 from service.infra.failpoints import fp
 from service.market.book import MarketBook
+from service.settlement.rules import Figures
 from service.settlement.store import load_figures
 
 log = structlog.get_logger()
 
 BATCH = 500
+FIGURES_FRESH = timedelta(seconds=5)  # business time; a tax rate or a cycle is entered days before it holds
 LOOK_EVERY = timedelta(seconds=2)  # business time after which what nobody knew is looked at again
 
 
@@ -46,6 +48,7 @@ class Applier:
     poke: Callable[[str], None]
     brokers: Mapping[str, str] = field(default_factory=dict)  # company codes by the names brokers sign with
     _looked: dict[str, datetime] = field(default_factory=dict)
+    _figures: dict[str, tuple[datetime, Figures]] = field(default_factory=dict)
 
     async def apply_waiting(self) -> int:
         """Settle what waits, up to a batch. Returns how many messages were taken up."""
@@ -100,9 +103,13 @@ class Applier:
 
     async def dated(self) -> Dated:
         """The dated rules fills need, as they are now."""
-        calendar = (await self.market.rules()).calendar
-        async with self.transaction() as connection:
-            return Dated(calendar, await load_figures(connection))
+        calendar, now = (await self.market.rules()).calendar, self.clock.now()
+        read_at, figures = self._figures.get("held", (now, None))
+        if figures is None or not timedelta(0) <= now - read_at < FIGURES_FRESH:
+            async with self.transaction() as connection:
+                figures = await load_figures(connection)
+            self._figures["held"] = (now, figures)
+        return Dated(calendar, figures)
 
     def _read(self, one: Waiting, bodies: Mapping[UUID, bytes]) -> Report:
         body = bodies.get(one.raw_id)
