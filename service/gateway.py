@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
+from service.core.clock import MonotonicSeconds
 from service.core.secret import AccountNumber, Secret
 
 
@@ -438,8 +439,9 @@ class Gateway(Protocol):
 
     def profile(self, broker: str) -> BrokerProfile: ...
 
-    async def send(self, message: OrderMessage) -> SendOutcome:
-        """One POST to the order endpoint. Called by the dispatcher and by nobody else."""
+    async def send(self, message: OrderMessage, not_after: MonotonicSeconds) -> SendOutcome:
+        """One POST to the order endpoint. Called by the dispatcher and by nobody else. `not_after`: monotonic seconds after
+        which no first byte may leave any more; then the outcome is NotSent."""
         ...
 
     async def orders(self, broker: str, account: AccountNumber, day: date, call_class: CallClass) -> Inquiry[OrderRow]: ...

@@ -4,6 +4,7 @@ Written as superuser, because no login of the service may write all of this at o
 """
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -189,7 +190,7 @@ class FakeGateway:
     def profile(self, _broker: str) -> BrokerProfile:
         return PROFILE
 
-    async def send(self, message: OrderMessage) -> SendOutcome:
+    async def send(self, message: OrderMessage, not_after: float = math.inf) -> SendOutcome:
         self.sends.append(message)
         return self.answers.pop(0) if self.answers else Accepted(None, b'{"ok": true}')
 

@@ -69,6 +69,9 @@ def real_ms() -> int:
     return (_machine.wall() - EPOCH) // timedelta(milliseconds=1)
 
 
+MonotonicSeconds = float  # of the clock below; never a time of day, never money
+
+
 def monotonic() -> float:
     """Seconds for deadlines; unaffected by a stepped wall clock."""
     return _machine.monotonic()

@@ -11,7 +11,7 @@ from typing import Literal, Never
 import httpx
 import structlog
 
-from service.core.clock import Clock
+from service.core.clock import Clock, MonotonicSeconds
 from service.core.errors import NotFound
 from service.core.ids import RandomBits
 from service.core.secret import AccountNumber, Secret
@@ -133,7 +133,7 @@ class KoscomGateway:
 
     # --- orders
 
-    async def send(self, message: OrderMessage) -> SendOutcome:
+    async def send(self, message: OrderMessage, not_after: MonotonicSeconds) -> SendOutcome:
         """One POST to the order endpoint. Called by the dispatcher and by nobody else."""
         profile = self._profiles.get(message.broker)
         if profile is None:
@@ -149,6 +149,7 @@ class KoscomGateway:
             dialect.request_body(message, profile, sender=self._config.sender_comp_id, venue=self._config.venue),
             headers={"reqIdConsumer": message.cl_ord_id},
             seconds=deadline - loop.time(),
+            not_after=not_after,
         )
         return _noted(message, _outcome(message, answer))
 

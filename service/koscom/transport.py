@@ -9,6 +9,7 @@ aiohttp's pool survives cancellation (httpcore's does not), so the deadline may 
 """
 
 import asyncio
+import math
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from service.core.clock import MonotonicSeconds, monotonic
 from service.infra import failpoints
 from service.infra.failpoints import fp
 from service.infra.tls import verifying
@@ -65,6 +67,7 @@ class Timeouts:
 @dataclass
 class _Progress:
     may_have_written: bool = True  # a transport that does not report is believed to write at once
+    not_after: MonotonicSeconds = math.inf  # monotonic seconds: a connection that is there later is not written to
 
 
 _progress: ContextVar[_Progress] = ContextVar("koscom_call_progress")
@@ -95,10 +98,19 @@ def _session(connections: int, fresh: bool, context: ssl.SSLContext) -> aiohttp.
 
 
 async def _connected(_session: aiohttp.ClientSession, _context: SimpleNamespace, _params: Any) -> None:
-    _progress.get(_Progress()).may_have_written = True
+    progress = _progress.get(_Progress())
+    if monotonic() > progress.not_after:
+        raise TooLateError("the connection was there too late")
+    progress.may_have_written = True
+
+
+class TooLateError(httpx.ConnectTimeout):
+    """Nothing was written, because the time for a first byte had passed."""
 
 
 def _honest(error: Exception, progress: _Progress) -> Exception:
+    if isinstance(error, TooLateError):
+        return error
     if not progress.may_have_written:
         timed_out = isinstance(error.__cause__ or error, TimeoutError)  # httpx-aiohttp calls a refusal a time-out too
         return (httpx.ConnectTimeout if timed_out else httpx.ConnectError)(str(error))
@@ -153,19 +165,23 @@ class Service:
         *,
         headers: Mapping[str, str] | None = None,
         seconds: float | None = None,
+        not_after: MonotonicSeconds = math.inf,
     ) -> Answer | NoAnswer:
-        """One POST, once. `seconds` is what is left of the caller's deadline, where it has one of its own."""
+        """One POST, once. `seconds` is what is left of the caller's deadline, where it has one of its own; `not_after` the
+        monotonic second after which no first byte may leave."""
         sent = {"Content-Type": "application/json", **(headers or {})}
         if failpoints.armed("send.half"):
             body, sent["Content-Length"] = _in_halves(content), str(len(content))
-            return await self._call("POST", path, content=body, headers=sent, seconds=seconds)
-        return await self._call("POST", path, content=content, headers=sent, seconds=seconds)
+            return await self._call("POST", path, content=body, headers=sent, seconds=seconds, not_after=not_after)
+        return await self._call("POST", path, content=content, headers=sent, seconds=seconds, not_after=not_after)
 
-    async def _call(self, method: str, path: str, *, seconds: float | None = None, **arguments: Any) -> Answer | NoAnswer:
+    async def _call(
+        self, method: str, path: str, *, seconds: float | None = None, not_after: MonotonicSeconds = math.inf, **arguments: Any
+    ) -> Answer | NoAnswer:
         left = self._deadline if seconds is None else seconds
         if left <= 0:
             return NoAnswer("deadline", written=False)
-        progress = _Progress(may_have_written=False)
+        progress = _Progress(may_have_written=False, not_after=not_after)
         token = _progress.set(progress)
         try:
             async with asyncio.timeout(left), self._slots:
@@ -173,6 +189,8 @@ class Service:
                 return await self._exchange(method, path, arguments)
         except TimeoutError:
             return NoAnswer("deadline", written=progress.may_have_written)
+        except TooLateError:
+            return NoAnswer("deadline-passed", written=False)
         except NOT_WRITTEN as error:
             return NoAnswer("connect", written=False, detail=_describe(error))
         except Exception as error:

@@ -1,5 +1,5 @@
 """Amend a mandate: status, term, limits, fees, accounts, managers. What holds from the commit on holds for every claim of a
-send, for rights and limits are read in that transaction (P16).
+send: the change passes the same gate as a halt, so no claim that looked before it commits after it (P16).
 
 Refusals: NotFound; Conflict (a status that cannot follow, a version that is not the present one, an account another
 mandate holds); Invalid (term, accounts, managers).
@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from service.audit.append import record
+from service.controls.store import shut_gate
 from service.core.clock import real_now
 from service.core.errors import Conflict, NotFound
 from service.core.principal import Principal
@@ -47,6 +48,7 @@ async def amend_mandate(
 ) -> Mandate:
     now, author = real_now(), Author(principal, request_id)
     async with transaction() as connection:
+        await shut_gate(connection)
         before = await store.find_mandate(connection, mandate_id, lock=True)
         if before is None:
             raise NotFound("not-found", "There is no such mandate.")

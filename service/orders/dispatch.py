@@ -168,7 +168,7 @@ class Dispatcher:
     async def _send(self, claim: Claim) -> SendOutcome:
         if monotonic() > claim.not_after:
             return NotSent("deadline-passed")  # held up since the claim: the world may have moved on
-        return await self.gateway.send(claim.message)
+        return await self.gateway.send(claim.message, claim.not_after)
 
     # --- record
 

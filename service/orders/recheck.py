@@ -41,6 +41,7 @@ class Standing:
     mandate_status: str | None
     starts_on: date | None
     ends_on: date | None
+    entitled: bool  # the manager is an active one
     assigned: bool
     halted: bool
     twin_in_doubt: bool  # a new order like this one is unknown, and no decision lets this one pass
@@ -52,6 +53,8 @@ class Standing:
         in_term = self.starts_on is not None and self.starts_on <= on and (self.ends_on is None or on <= self.ends_on)
         if self.mandate_status != "in_force" or not in_term:
             return "mandate-not-in-force"
+        if not self.entitled:
+            return "manager-not-entitled"
         if not self.assigned:
             return "manager-not-assigned"
         if self.halted:

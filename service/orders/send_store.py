@@ -45,6 +45,7 @@ from service.orders.doubt_store import twin_part
 from service.orders.recheck import Standing
 from service.orders.tables import attempt, order_request, orders
 from service.orders.whole import Whole, whole_of, whole_part
+from service.people.facts import entitled_part
 
 PATIENCE_S = Decimal(30)  # a sender's deadline + the call's own deadline + 5 s: after that nobody can bring an answer
 
@@ -146,7 +147,7 @@ def _look() -> Select[Any]:
     return (
         whole_part()
         .add_columns(
-            twin_part(bindparam("request_id", type_=Uuid)).label("twin_in_doubt"),
+            twin_part(bindparam("request_id", type_=Uuid)).label("twin_in_doubt"), entitled_part().label("entitled"),
             number_part().label("number"), made.label("attempts"), gate,
             account.c.contract_status, account.c.vanished, mandate.c.status.label("mandate_status"), mandate.c.starts_on,
             mandate.c.ends_on, mandate.c.assigned, instrument.c.halted,
@@ -168,7 +169,7 @@ async def look(connection: asyncpg.Connection, one: Picked, com_id: str | None) 
         raise RuntimeError("a locked order without its row or its account")
     standing = Standing(
         row["contract_status"], bool(row["vanished"]), row["mandate_status"], row["starts_on"], row["ends_on"],
-        bool(row["assigned"]), bool(row["halted"]), row["twin_in_doubt"],
+        row["entitled"], bool(row["assigned"]), bool(row["halted"]), row["twin_in_doubt"],
     )  # fmt: skip
     return Look(whole_of(row), AccountNumber(row["number"]), row["attempts"], standing, Gate.of(row))
 

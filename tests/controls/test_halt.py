@@ -1,6 +1,7 @@
 """Halts pressed while orders are on their way: what is claimed afterwards, what is told, who may release."""
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -90,8 +91,8 @@ class Counting(FakeGateway):
         super().__init__()
         self.press_at, self.bell = 0, asyncio.Event()
 
-    async def send(self, message: OrderMessage) -> SendOutcome:
-        outcome = await super().send(message)
+    async def send(self, message: OrderMessage, not_after: float = math.inf) -> SendOutcome:
+        outcome = await super().send(message, not_after)
         if len(self.sends) >= self.press_at:
             self.bell.set()
         return outcome
@@ -136,10 +137,10 @@ class Holding(FakeGateway):
         super().__init__()
         self.begun, self.may = asyncio.Event(), asyncio.Event()
 
-    async def send(self, message: OrderMessage) -> SendOutcome:
+    async def send(self, message: OrderMessage, not_after: float = math.inf) -> SendOutcome:
         self.begun.set()
         await self.may.wait()
-        return await super().send(message)
+        return await super().send(message, not_after)
 
 
 @asynccontextmanager

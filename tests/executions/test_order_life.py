@@ -1,5 +1,6 @@
 """An order through dispatch, answers and reports, on a real database with a gateway of prepared answers."""
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,10 @@ from service.gateway import Accepted, CancelReject, ExecType, NotSent, RawReport
 from service.infra import idempotency
 from service.infra.db import Database
 from service.infra.processes import identity
+from service.mandates.amend_mandate import Changes, amend_mandate
+from service.mandates.model import MandateStatus
 from service.market.book import MarketBook
+from service.orders import send_store
 from service.orders.amend import amend
 from service.orders.cancel import cancel
 from service.orders.dispatch import Dispatcher
@@ -23,6 +27,7 @@ from service.orders.recheck import Recheck
 from tests.conftest import DatabaseUrls
 from tests.makers import BROKER, ISIN, TODAY, FakeGateway, World, fetch, make_desk, make_world, report
 from tests.orders.test_submit import place
+from tests.waiting import until
 
 VAULT = Vault(bytes(32))
 
@@ -340,6 +345,39 @@ async def test_p16_a_mandate_withdrawn_after_submission_stops_the_send(life: Lif
     assert life.gateway.sends == []
     assert (await life.order())["status"] == "rejected"
     assert (await life.requests())[0]["reason"] == "manager-not-assigned"
+
+
+@pytest.mark.parametrize("change", ["active = false", "roles = array['compliance']"])
+async def test_p16_a_manager_who_is_none_any_more_sends_nothing(life: Life, change: str) -> None:
+    await life.submit()
+    await fetch(life.urls.superuser, f"update app_user set {change} where id = $1", life.world.manager.user_id)
+    await life.dispatch()
+    assert life.gateway.sends == []
+    assert (await life.requests())[0]["reason"] == "manager-not-entitled"
+
+
+async def test_p16_a_withdrawal_waits_for_the_claim_that_has_looked_and_stops_every_later_one(life: Life) -> None:
+    """The claim has looked and not committed; the withdrawal must not commit before it, or a send would follow it."""
+    await life.submit()
+    await life.submit(quantity=7, key="another")
+    async with life.worker.hot() as connection:
+        await send_store.pick(connection, [BROKER], 1, None, life.clock.now())
+        withdrawal = asyncio.create_task(
+            amend_mandate(
+                transaction=life.app.transaction, mandate_id=life.world.mandate, changes=Changes(status=MandateStatus.SUSPENDED)
+            )
+        )
+        await until(lambda: waiting_for_the_gate(life))
+        assert not withdrawal.done()
+    await withdrawal
+    await life.dispatch()
+    assert life.gateway.sends == []
+    assert {row["reason"] for row in await life.requests()} == {"mandate-not-in-force"}
+
+
+async def waiting_for_the_gate(life: Life) -> bool:
+    question = "select 1 from pg_locks where relation = 'halt_gate'::regclass and not granted"
+    return bool(await fetch(life.urls.superuser, question))
 
 
 async def test_too_late_is_refused_without_a_send(life: Life) -> None:

@@ -1,6 +1,7 @@
 """Orders in trouble: requests that cross, answers that come late, reports that nobody can apply."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -93,7 +94,7 @@ class Held(FakeGateway):
         super().__init__()
         self.life = life
 
-    async def send(self, message: OrderMessage) -> SendOutcome:
+    async def send(self, message: OrderMessage, not_after: float = math.inf) -> SendOutcome:
         await fetch(self.life.urls.superuser, "update attempt set overdue_at = now() - interval '1 s'")
         await self.life.dispatcher.orphans()
         assert [row["state"] for row in await self.life.requests()] == ["unknown"]
@@ -115,8 +116,8 @@ async def test_what_cannot_be_sent_lets_others_pass(life: Life) -> None:
     """A cancellation goes first, but one that nobody can take must not stand in the door for ever."""
 
     class Blocked(FakeGateway):
-        async def send(self, message: OrderMessage) -> SendOutcome:
-            outcome = await super().send(message)
+        async def send(self, message: OrderMessage, not_after: float = math.inf) -> SendOutcome:
+            outcome = await super().send(message, not_after)
             return NotSent("connect") if message.kind is RequestKind.CANCELLATION else outcome
 
     order_id, _ = await acknowledged(life)

@@ -7,6 +7,7 @@ not sent, one that was not taken is never told as accepted, and a refusal is tol
 import random
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 import httpx
@@ -66,7 +67,8 @@ class Truth:
             order(
                 cl_ord_id=name, account=AccountNumber(self.account), isin="KR7930010004", short_code="930010", quantity=1,
                 price=Decimal(60_000),
-            )
+            ),
+            inf,
         )  # fmt: skip
         (await self.control.delete("/_sandbox/faults")).raise_for_status()
         found = (await self.control.get("/_sandbox/sends")).json().get(name, {"received": 0, "accepted": 0})

@@ -5,6 +5,7 @@ import asyncio
 import json
 from datetime import date
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 
 import httpx
@@ -46,7 +47,7 @@ async def test_a_new_order_speaks_the_dialect() -> None:
         seen.append(request)
         return accept(request)
 
-    assert isinstance(await gateway(handle).send(order()), Accepted)
+    assert isinstance(await gateway(handle).send(order(), inf), Accepted)
     request = seen[0]
     assert (request.method, request.url.path) == ("POST", "/v1/order/new")
     assert request.headers["comid"] == "F0001"
@@ -83,7 +84,7 @@ async def sent_body(**changes: object) -> tuple[str, dict[str, str], str]:
         return accept(request)
 
     assert isinstance(profiles, dict)
-    await gateway(handle, **profiles).send(order(**changes))
+    await gateway(handle, **profiles).send(order(**changes), inf)
     return seen[0].url.path, said(seen[0])["Body"], said(seen[0])["Header"]["MsgType"]
 
 
@@ -123,7 +124,7 @@ async def test_p33_a_price_is_written_without_exponent() -> None:
 
 async def test_p04_a_refusal_masks_the_account_it_quotes() -> None:
     body = {"category": "cyber", "code": 3012, "message": "account 1234567890 unknown"}
-    result = await gateway(lambda _request: httpx.Response(500, json=body)).send(order())
+    result = await gateway(lambda _request: httpx.Response(500, json=body)).send(order(), inf)
     assert isinstance(result, Refused)
     assert (result.code, result.reason) == ("3012", "account *******890 unknown")
 
@@ -149,7 +150,7 @@ async def test_p02_an_order_is_sent_once_whatever_happens(error: Exception, outc
         seen.append(request)
         raise error
 
-    assert isinstance(await gateway(handle).send(order()), outcome)
+    assert isinstance(await gateway(handle).send(order(), inf), outcome)
     assert len(seen) == 1
 
 
@@ -157,12 +158,12 @@ async def test_p21_who_may_spend_the_last_calls() -> None:
     limits = {name: CallLimit(3, {CallClass.CANCEL: 1}) for name in ServiceName}
     budget = MemoryBudget()
     platform = gateway(accept, budget=budget, limits=limits)
-    assert isinstance(await platform.send(order()), Accepted)
-    assert isinstance(await platform.send(order(kind=RequestKind.AMENDMENT)), Accepted)
-    assert await platform.send(order()) == NotSent("budget-exhausted")
+    assert isinstance(await platform.send(order(), inf), Accepted)
+    assert isinstance(await platform.send(order(kind=RequestKind.AMENDMENT), inf), Accepted)
+    assert await platform.send(order(), inf) == NotSent("budget-exhausted")
     assert await platform.calls_left(ServiceName.ORDERS, CallClass.CANCEL) == 1
-    assert isinstance(await platform.send(order(kind=RequestKind.CANCELLATION)), Accepted)
-    assert await platform.send(order(kind=RequestKind.CANCELLATION)) == NotSent("budget-exhausted")
+    assert isinstance(await platform.send(order(kind=RequestKind.CANCELLATION), inf), Accepted)
+    assert await platform.send(order(kind=RequestKind.CANCELLATION), inf) == NotSent("budget-exhausted")
     assert await budget.spent(ServiceName.ORDERS, DAY) == dict.fromkeys(CallClass, 0) | {
         CallClass.ORDER: 2,
         CallClass.CANCEL: 1,
@@ -178,13 +179,13 @@ async def test_without_a_budget_nothing_is_sent() -> None:
     def handle(_request: httpx.Request) -> httpx.Response:
         raise AssertionError("sent")
 
-    assert await gateway(handle, budget=Unreachable()).send(order()) == NotSent("budget-unavailable")
-    assert await gateway(handle).send(order(broker="77777")) == NotSent("unknown-broker")
+    assert await gateway(handle, budget=Unreachable()).send(order(), inf) == NotSent("budget-unavailable")
+    assert await gateway(handle).send(order(broker="77777"), inf) == NotSent("unknown-broker")
 
 
 async def test_p32_no_secret_is_logged() -> None:
     with structlog.testing.capture_logs() as logs:
-        await gateway(lambda _request: httpx.Response(500, json={"code": 7000, "message": "no"})).send(order())
+        await gateway(lambda _request: httpx.Response(500, json={"code": 7000, "message": "no"})).send(order(), inf)
     text = json.dumps(logs, default=str)
     assert logs
     assert not [secret for secret in ("the-key", "the-secret", "1234567890", "dGhlLWtleQ") if secret in text]
@@ -201,7 +202,7 @@ async def test_p02_over_a_real_socket_an_order_that_was_read_and_not_answered_is
 
     async with byte_server(hang_up) as server:
         platform = real_gateway(server.url)
-        result = await platform.send(order())
+        result = await platform.send(order(), inf)
         await platform.close()
     assert isinstance(result, Unknown)
     assert len(server.requests) == 1
@@ -217,9 +218,9 @@ async def test_over_a_real_socket_every_order_has_a_connection_of_its_own() -> N
 
     async with byte_server(answer) as server:
         platform = real_gateway(server.url)
-        results = [await platform.send(order()) for _ in range(3)]
+        results = [await platform.send(order(), inf) for _ in range(3)]
         await platform.close()
-        nobody = await real_gateway("http://127.0.0.1:1").send(order())
+        nobody = await real_gateway("http://127.0.0.1:1").send(order(), inf)
     assert [type(result) for result in results] == [Accepted] * 3
     assert (len(server.requests), server.connections) == (3, 3)
     assert isinstance(nobody, NotSent)

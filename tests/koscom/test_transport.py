@@ -10,6 +10,7 @@ from socket import SO_LINGER, SOL_SOCKET
 import httpx
 import pytest
 
+from service.core.clock import monotonic
 from service.koscom.transport import Answer, HonestTransport, NoAnswer, Service, Timeouts
 from tests.koscom.makers import byte_server, http
 
@@ -200,7 +201,7 @@ async def test_rate_headers_of_both_families_are_noted() -> None:
 async def test_p04_who_waited_for_a_free_slot_until_the_deadline_wrote_nothing() -> None:
     async with byte_server(say_nothing) as server:
         called = service(server.url, slots=1, timeouts=Timeouts(connect=1, read=5, pool=1, call=0.4))
-        answers = await asyncio.gather(called.post("/order", b"1"), called.post("/order", b"2"))
+        answers = await asyncio.gather(called.post("/order", b"1"), called.post("/order", b"2", seconds=0.1))
         await called.close()
     assert [(one.reason, one.written) for one in answers if isinstance(one, NoAnswer)] == [
         ("deadline", True),
@@ -254,3 +255,20 @@ async def test_p04_an_error_of_any_class_is_a_value_and_may_have_been_written(er
     answer = await called.post("/", b"{}")
     assert isinstance(answer, NoAnswer)
     assert answer.written
+
+
+async def test_p02_a_connection_that_is_there_too_late_is_not_written_to() -> None:
+    """The permission to send lapses while the connection is made: nothing leaves, and the pool serves the next call."""
+    arrived: list[int] = []
+
+    async def count(number: int, writer: asyncio.StreamWriter) -> bool:
+        arrived.append(number)
+        return await fine(number, writer)
+
+    async with byte_server(count) as server:
+        one = service(server.url, slots=1)
+        said = await one.post("/orders", b"{}", not_after=monotonic() - 0.001)
+        assert (said, arrived) == (NoAnswer("deadline-passed", written=False), [])
+        assert isinstance(await one.post("/orders", b"{}", not_after=monotonic() + 60), Answer)
+        assert len(arrived) == 1
+        await one.close()

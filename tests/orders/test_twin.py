@@ -1,6 +1,7 @@
 """P5: while nobody knows what became of an order, its twin is not sent after it, unless two people allow it once."""
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -149,8 +150,8 @@ async def test_p05_twins_in_parallel_while_the_first_becomes_unknown(life: Life,
     await life.submit(key="first")
 
     class Losing(FakeGateway):
-        async def send(self, message: Any) -> SendOutcome:
-            await super().send(message)
+        async def send(self, message: Any, not_after: float = math.inf) -> SendOutcome:
+            await super().send(message, not_after)
             await asyncio.sleep(0)
             return Unknown("reset")
 
