@@ -10,7 +10,7 @@ from datetime import date, datetime
 
 from service.sandbox import checks, funds
 from service.sandbox.account import Account, Piece
-from service.sandbox.exchange import FIXED_PRICE, Ended, Entry, Event, Exchange, Filled
+from service.sandbox.exchange import Ended, Event, Exchange, Filled
 from service.sandbox.instruments import BY_ISIN
 from service.sandbox.orders import (
     CANCELED,
@@ -24,6 +24,7 @@ from service.sandbox.orders import (
     Fill,
     Order,
     Row,
+    entry_of,
 )  # fmt: skip
 from service.sandbox.profiles import Profile
 from service.sandbox.requests import Request
@@ -341,12 +342,6 @@ class Broker:
         self.teller.report(
             order, exec_type, status, self.now, cl_ord_id=cl_ord_id, orig=orig, fill=fill, extra=extra, leaves=leaves
         )
-
-
-def entry_of(order: Order) -> Entry:
-    """The order as the exchange takes it, with what remains of it."""
-    price = None if order.session in FIXED_PRICE else order.price
-    return Entry(order.ref, order.instrument.isin, order.session, order.side, price, order.leaves, order.tif)
 
 
 def _is_fill_of(event: Event, order: Order) -> bool:

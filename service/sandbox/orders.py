@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from service.sandbox.exchange import FIXED_PRICE, Entry
 from service.sandbox.instruments import Instrument
 
 # FIX OrdStatus
@@ -118,3 +119,9 @@ class Order:
 
     def row(self, order_no: int) -> Row:
         return next(row for row in self.rows if row.order_no == order_no)
+
+
+def entry_of(order: Order) -> Entry:
+    """The order as the exchange takes it, with what remains of it."""
+    price = None if order.session in FIXED_PRICE else order.price
+    return Entry(order.ref, order.instrument.isin, order.session, order.side, price, order.leaves, order.tif)

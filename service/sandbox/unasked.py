@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from service.sandbox.account import Piece
-from service.sandbox.broker import Broker, entry_of
+from service.sandbox.broker import Broker
 from service.sandbox.errors import Refused
 from service.sandbox.exchange import Event
-from service.sandbox.orders import CANCELED, REJECTED, Fill, Order
+from service.sandbox.orders import CANCELED, REJECTED, Fill, Order, entry_of
 from service.sandbox.requests import Request
 
 EXCHANGE_OPTION, PARTIAL_DECLINE = "8", "5"
