@@ -10,8 +10,9 @@ import httpx
 
 from ops.campaigns.figure import Figure
 from ops.campaigns.ground import own_server
+from ops.campaigns.kills import SEEN
 from ops.campaigns.nursery import Nursery, nursery
-from ops.campaigns.rig import PAPER, Rig, rig
+from ops.campaigns.rig import PAPER, Rig, rig, until
 from ops.campaigns.traders import RUNNING
 from ops.day.play import Book
 from service.core.clock import monotonic
@@ -38,7 +39,9 @@ async def episode(
     wrong: list[str] = state.setdefault("wrong", [])
     answers = Counter(state.get("answers", {}))
     async with rig(server, born_by, seed) as made:
+        await made.start("worker-1")
         clients = [await _api(made, slot) for slot in APIS]
+        await until(lambda: made.eye.fetchval(SEEN), "the stream to be seen: nothing is taken before")
         for i in range(goal):
             if monotonic() > until_s:
                 break
