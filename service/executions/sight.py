@@ -22,6 +22,7 @@ from service.infra.effects import Change
 from service.orders import known, whole
 from service.orders.advance import Cause, step, write_steps
 from service.orders.doubt import ended_on_absence
+from service.orders.known import Sightings
 from service.orders.model import Order, RequestState, Status
 
 TOLD = 200  # fills named one by one in a ledger entry
@@ -38,16 +39,18 @@ class Seen:
 
 async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: Dated, gateway: Gateway) -> None:
     """Carry the order, whose row the caller has locked, to where these rows put it."""
-    order = (await whole.read(connection, [found.order.id]))[found.order.id].order
+    before = (await whole.read(connection, [found.order.id]))[found.order.id]
+    order, found = before.order, replace(found, order=before.order)
     if order.closed and not ended_on_absence(order):
         return
-    ended = replace(found, order=order).ended(seen.asked_at)
+    ended = found.ended(seen.asked_at, before.seen)
+    claims = _claims_anew(before.seen, found, seen.asked_at)
     async with connection.begin_nested() as kept:
         await known.add_sightings(connection, [_row(found, seen, ended.value if ended else None)])
         told = (await whole.read(connection, [order.id]))[order.id]
         held = (await store.fills_of(connection, [order.id]))[order.id]
         fills = new_fills(told, held, dated, seen.now, _trades(found, seen)).fills
-        tells = _tells(order, found, fills, ended is not None)
+        tells = _tells(order, found, fills, ended is not None) or claims
         if not tells and _settled(order):
             await kept.rollback()  # the hundredth look that shows what we know: pages and ledger have it
     if not tells:
@@ -79,10 +82,19 @@ async def sight_stranger(
     return order
 
 
+def _claims_anew(before: Sightings, found: Sighted, asked_at: datetime) -> bool:
+    """Whether these rows claim, or claim no longer, an end that the newest look did not: such a look is kept."""
+    said = (found.claimed(), found.executed) if asked_at < found.order.session_ends else (None, 0)
+    held = (before.last.claim, before.last.executed) if before.last and before.last.claim else (None, 0)
+    return said != held and (said[0] is not None or held[0] is not None)
+
+
 def _told(found: Sighted, seen: Seen, fills: Sequence[store.Fill], ended: Status | None) -> dict[str, object]:
     """For the ledger, whose entries hold 60 kB: of hundreds of fills the first ones and their number; each stands in its own
     row with the same evidence."""
     told: dict[str, object] = {"evidence": [str(seen.evidence)], "executed": found.executed, "ended": ended}
+    claim = found.claimed()
+    told |= {"claim": claim} if claim and not ended else {}
     told["fills"] = [short(one) for one in fills[:TOLD]]
     return told | {"more_fills": len(fills) - TOLD} if len(fills) > TOLD else told
 
@@ -100,12 +112,14 @@ def _settled(order: Order) -> bool:
 
 def _row(found: Sighted, seen: Seen, ended: str | None) -> dict[str, object]:
     first, row = found.rows[0]
-    document = {
+    document: dict[str, object] = {
         "numbers": [one.order_number for _, one in found.rows],
         "states": [one.state_text for _, one in found.rows],
         "quantity": row.quantity,
         "price": str(row.price),
     }
+    claim = found.claimed()
+    document |= {"claim": claim.value} if claim else {}
     return {
         "raw_id": seen.evidence,
         "row": first,

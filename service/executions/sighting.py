@@ -10,13 +10,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from service.gateway import OrderRow
+from service.gateway import OrderRow, RequestKind
 from service.orders.doubt import ended_on_absence
-from service.orders.model import Order, RequestState, Status
+from service.orders.known import Sightings
+from service.orders.model import OPEN_REQUEST, Order, RequestState, Status
 from service.orders.numbers import bare
 
 CLOCKS_DIFFER = timedelta(seconds=60)
 NOT_KNOWN = frozenset({RequestState.SENDING, RequestState.SENT, RequestState.UNKNOWN})
+LOOKS_APART = timedelta(seconds=20)  # market time between two inquiries that must agree before a row ends an order in session
+# What rows say is free text: in session only whole words count that can mean nothing else. A part cancelled (일부취소), a
+# cancellation received (취소접수) or refused (취소거부) is none of them, and what is not known here waits for the close.
+CONFIRMED_CANCELLED = frozenset({"취소확인", "취소완료", "전량취소"})
+CANCELLED = CONFIRMED_CANCELLED | {"취소"}
+AMENDED_AWAY = CANCELLED | {"정정확인", "정정완료"}
+REJECTED = frozenset({"거부", "접수거부", "주문거부"})
 
 
 @dataclass(frozen=True)
@@ -31,10 +39,42 @@ class Sighted:
     def executed(self) -> int:
         return sum(row.executed_quantity for _, row in self.rows if not row.is_cancel)
 
-    def ended(self, now: datetime) -> Status | None:
-        """What the rows prove about the order's end. While its session lives only fills and reports end it."""
-        if now < self.order.session_ends:
+    @property
+    def present(self) -> OrderRow | None:
+        """The row of the order as it is now: the one that no amendment has replaced, if that is one."""
+        plain = [row for _, row in self.rows if not row.is_cancel]
+        replaced = {bare(row.original_number) for row in plain if row.is_amend}
+        left = [row for row in plain if bare(row.order_number) not in replaced or len(plain) == 1]
+        return left[0] if len(left) == 1 else None
+
+    def claimed(self) -> Status | None:
+        """What the rows say about an end before the session is over; nothing while it could mean something else: a request
+        under way, a row replaced only in part, an execution the rows do not show yet."""
+        present, order = self.present, self.order
+        if present is None or self.executed < order.executed_at_least or _open_but_cancellations(order):
             return None
+        earlier = [row for _, row in self.rows if row is not present and not row.is_cancel]
+        if any(_word(row) not in AMENDED_AWAY and row.executed_quantity < row.quantity for row in earlier):
+            return None
+        asked = any(one.state in OPEN_REQUEST for one in order.requests)  # then a word may only say what was asked for
+        if _word(present) in (CONFIRMED_CANCELLED if asked else CANCELLED) or self._withdrawn(present):
+            return Status.CANCELED
+        unchanged = len(self.rows) == 1 and all(one.kind is RequestKind.NEW for one in order.requests)
+        return Status.REJECTED if unchanged and self.executed == 0 and _word(present) in REJECTED else None
+
+    def _withdrawn(self, present: OrderRow) -> bool:
+        """Whether a confirmed cancellation has a row of its own that covers all that remained."""
+        rest = self.order.quantity - self.executed
+        mine = [row for _, row in self.rows if row.is_cancel and bare(row.original_number) == bare(present.order_number)]
+        return rest > 0 and any(_word(row) in CONFIRMED_CANCELLED and row.quantity == rest for row in mine)
+
+    def ended(self, now: datetime, seen: Sightings) -> Status | None:
+        """What the rows prove about the order's end. While its session lives, two looks with some time between them and
+        none between that says otherwise must claim the same: a false end would give back what a live order needs."""
+        if now < self.order.session_ends:
+            claim, last = self.claimed(), seen.last
+            agreed = last is not None and last.claim == claim and last.executed == self.executed
+            return claim if agreed and last is not None and now - last.seen_at >= LOOKS_APART else None
         words = [row.state_text or "" for _, row in self.rows]
         if self.executed == 0 and len(self.rows) == 1 and "거부" in words[0]:
             return Status.REJECTED
@@ -42,6 +82,17 @@ class Sighted:
             "취소" in (row.state_text or "") for _, row in self.rows if not (row.is_cancel and "거부" in (row.state_text or ""))
         )
         return Status.CANCELED if cancelled else Status.EXPIRED
+
+
+def _word(row: OrderRow) -> str:
+    return "".join((row.state_text or "").split())
+
+
+def _open_but_cancellations(order: Order) -> bool:
+    """Whether something is under way that rows could be about. A cancellation that has left wants just that end."""
+    left = (RequestState.SENT, RequestState.UNKNOWN)
+    wanted = [one.kind is RequestKind.CANCELLATION and one.state in left for one in order.requests if one.state in OPEN_REQUEST]
+    return not all(wanted)
 
 
 def sightings(orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], rows: Sequence[OrderRow]) -> list[Sighted]:

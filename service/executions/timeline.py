@@ -128,6 +128,7 @@ def _adopted(data: Data) -> list[str]:
 
 def _sighted(data: Data) -> list[str]:
     ended = f", and that it is {data['ended']}" if data.get("ended") else ""
+    ended = ended or (f", and says that it is {data['claim']}: a second one must agree" if data.get("claim") else "")
     said = f"A complete inquiry shows the order, executed {data['executed']}{ended}."
     more = [f"And {data['more_fills']} more executions."] if data.get("more_fills") else []
     return [said, *[_fill(one) for one in data.get("fills") or ()], *more]

@@ -4,6 +4,7 @@ Canonical is the stream's own order (date, sequence); what has no sequence comes
 reports runs in this order, the order in which they happened to reach us cannot matter.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -25,6 +26,15 @@ KINDS: dict[str, type[Known]] = {"execution": ExecutionReport, "reject": CancelR
 
 
 @dataclass(frozen=True)
+class Look:
+    """One complete inquiry's rows of an order, as kept."""
+
+    seen_at: datetime
+    executed: int
+    claim: str | None  # the end its words claim, though the session lives
+
+
+@dataclass(frozen=True)
 class Sightings:
     """What complete inquiries showed of an order, taken together."""
 
@@ -32,6 +42,7 @@ class Sightings:
     executed: int
     ended: Status | None
     counts: tuple[tuple[int, datetime], ...] = ()  # executed quantities, each with when it was last seen (business clock)
+    last: Look | None = None  # the newest that is kept
 
 
 def to_document(report: Known) -> dict[str, Any]:
@@ -105,12 +116,20 @@ def seen_in(rows: Iterable[Mapping[Any, Any]]) -> Sightings:
     """What rows of `order_sighting` show, taken together: each executed quantity with when it was last seen."""
     counts: dict[int, datetime] = {}
     ends: set[str] = set()
+    last: Look | None = None
     for one in rows:
         executed, at = one["executed_quantity"], one["seen_at"]
         counts[executed] = max(counts.get(executed, at), at)
         ends |= {one["ended"]} - {None}
+        last = Look(at, executed, plain_json(one).get("claim")) if last is None or at >= last.seen_at else last
     ended = Status(max(ends)) if ends else None
-    return Sightings(bool(counts), max(counts, default=0), ended, tuple(counts.items()))
+    return Sightings(bool(counts), max(counts, default=0), ended, tuple(counts.items()), last)
+
+
+def plain_json(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """The document of a row, whichever driver read it."""
+    document = row["document"]
+    return dict(document) if isinstance(document, Mapping) else dict(json.loads(document))
 
 
 async def hand_over(connection: AsyncConnection, order_id: UUID, to: UUID) -> None:

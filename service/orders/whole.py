@@ -4,7 +4,6 @@ For the worker's login; a manager's may not read reports. Whoever means to write
 statement: one that waited for a lock still reads the other tables as they were before it waited.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -15,7 +14,7 @@ from sqlalchemy import Select, Uuid, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from service.infra.db import Either, HotStatement
-from service.orders.known import Known, Sightings, from_document, seen_in
+from service.orders.known import Known, Sightings, from_document, plain_json, seen_in
 from service.orders.model import Order
 from service.orders.store import ORDER_FIELDS, to_order, to_request
 from service.orders.tables import order_report, order_request, order_sighting, orders
@@ -65,14 +64,9 @@ async def read(connection: Either, order_ids: Iterable[UUID]) -> dict[UUID, Whol
 def whole_of(row: Mapping[str, Any]) -> Whole:
     """From a row of `whole_part`, whichever driver read it."""
     order = to_order(row, [to_request(one) for one in row["whole_requests"]])
-    evidence = tuple((one["raw_id"], from_document(_document(one))) for one in row["whole_reports"])
+    evidence = tuple((one["raw_id"], from_document(plain_json(one))) for one in row["whole_reports"])
     places = tuple(place(one["seq_date"], one["seq"], one["arrived"]) for one in row["whole_reports"])
     return Whole(order, evidence, seen_in(row["whole_sightings"]), places)
-
-
-def _document(report: Mapping[str, Any]) -> dict[str, Any]:
-    document = report["document"]
-    return dict(document) if isinstance(document, Mapping) else dict(json.loads(document))
 
 
 def whole_part() -> Select[Any]:
