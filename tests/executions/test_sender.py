@@ -28,7 +28,7 @@ class Slow(FakeGateway):
         super().__init__()
         self.waiting, self.told, self.asked = 0, asyncio.Event(), asyncio.Event()
 
-    async def send(self, message: OrderMessage) -> SendOutcome:
+    async def send(self, message: OrderMessage, not_after: float) -> SendOutcome:
         self.waiting += 1
         self.asked.set()
         await self.told.wait()
