@@ -13,6 +13,7 @@ from service.core.clock import KST, Clock, kst_date
 from service.core.errors import ServiceError
 from service.executions import store as executions
 from service.infra import jobs
+from service.orders import doubt_store
 from service.orders import store as orders
 
 Part = dict[str, Any]
@@ -101,6 +102,7 @@ async def _orders(connection: AsyncConnection) -> Part:
         "requests": counts,
         "oldest_unknown_since": since.isoformat() if (since := await orders.oldest_unknown(connection)) else None,
         "needs_review": review,
+        "waiting_for_second_person": await doubt_store.undecided(connection),
         "external": external,
     }
     if review:

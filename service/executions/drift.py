@@ -9,7 +9,7 @@ not meet make an inquiry incomplete.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.gateway import CancelReject, Complete, ExecType, ExecutionReport, Inquiry, OrderRow, Report, Unreadable
+from service.gateway import CancelReject, Complete, ExecType, ExecutionReport, Inquiry, OrderRow, Report, Side, Unreadable
 
 STRUCTURAL = frozenset(
     {
@@ -53,3 +53,11 @@ def of_answer(answer: Inquiry[OrderRow]) -> Drift | None:
         return Drift(INQUIRY, "orderNo", "missing-field")
     sides = [one for one in answer.remarks if one.startswith("unknown-code: sellBuyType") and not one.endswith("None")]
     return Drift(INQUIRY, "sellBuyType", "unknown-code") if sides else None
+
+
+def of_side(side: Side, rows: Sequence[OrderRow], drift: Drift | None) -> Drift | None:
+    """What is wrong with the side that rows give an order of `side`: then nothing is booked from them. A row without a side
+    says nothing wrong, unless the answer has sides in codes that nobody knows (`drift`)."""
+    if any(row.side not in (None, side) for row in rows):
+        return Drift(INQUIRY, "sellBuyType", "contradicts-an-order")
+    return drift if any(row.side is None for row in rows) else None

@@ -19,7 +19,7 @@ from service.audit.evidence import Raw
 from service.core.clock import KST, kst_date, monotonic
 from service.executions import store
 from service.executions.apply import Applier
-from service.executions.drift import of_answer
+from service.executions.drift import Drift, of_answer, of_side
 from service.executions.fills import Dated
 from service.executions.resolve import after_asking, before_asking, note_outcomes, worth_asking
 from service.executions.rounds import TARGET, Rounds, interval
@@ -27,7 +27,7 @@ from service.executions.settle import unfit
 from service.executions.sight import Seen, sight, sight_stranger
 from service.executions.sighting import Sighted, sort_out
 from service.executions.strangers import Rows, groups
-from service.gateway import CallClass, Complete, ExecutionReport, Inquiry, OrderRow, RequestKind
+from service.gateway import CallClass, Complete, ExecutionReport, Incomplete, Inquiry, OrderRow, RequestKind
 from service.infra.failpoints import fp
 from service.orders import known, places, whole
 from service.orders import store as orders
@@ -160,18 +160,26 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
     fp("inquiry.answered")
     evidence = await _keep(applier, account, answer)
     fp("inquiry.stored")
-    await _compare(applier, account, answer, (), evidence)
+    drift = await _compare(applier, account, answer, (), evidence)
     seen = Seen(evidence, answer.asked_at, applier.clock.now())
     dated = await applier.dated()
     mine, strangers = await _match(applier, account_id, day, answer.rows)
     for found in mine:
+        wrong = of_side(found.order.side, [row for _, row in found.rows], drift)
+        if wrong is not None:
+            log.error("sweep.side_unclear", order_id=str(found.order.id), what=wrong.what, evidence=str(evidence))
+            await applier.lock(account.broker, wrong, evidence)
+            continue
         try:
             await _apply(applier, found, seen, dated)
         except Exception as error:
             if not unfit(error):
                 raise
             log.exception("sweep.impossible", order_id=str(found.order.id), evidence=str(evidence))
-    await after_asking(applier, account_id, day, answer, evidence)
+    # Sides in codes nobody knows show no absence: a row could be of the very order that is looked for.
+    misread = drift is not None and drift.what == "unknown-code"
+    proves: Inquiry[OrderRow] = Incomplete("unknown-code", "sellBuyType") if misread else answer
+    await after_asking(applier, account_id, day, proves, evidence)
     for rows in strangers:
         await _adopt(applier, account, day, rows, seen, dated)
     applier.poke("orders.changed")
@@ -180,16 +188,17 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
 
 async def _compare(
     applier: Applier, account: Account, answer: Inquiry[OrderRow], pages: Sequence[bytes], evidence: UUID | None = None
-) -> None:
+) -> Drift | None:
     """Lock the broker when its rows are not what its profile says; the pages that show it are kept."""
     drift = of_answer(answer)
     if drift is None:
-        return
+        return None
     if pages:
         async with applier.transaction() as connection:
             kept = await applier.vault.keep(connection, [Raw("inquiry", page, applier.clock.now()) for page in pages])
         evidence = kept[-1]  # the last one read is the one that failed
     await applier.lock(account.broker, drift, evidence)
+    return drift
 
 
 async def _keep(applier: Applier, account: Account, answer: Complete[OrderRow]) -> UUID:

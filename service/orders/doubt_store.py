@@ -114,6 +114,12 @@ async def decide(connection: AsyncConnection, decision: Decision) -> None:
     await connection.execute(update(doubt_decision).where(doubt_decision.c.id == decision.id).values(changes))
 
 
+async def undecided(connection: AsyncConnection) -> int:
+    """Proposals that wait for a second person."""
+    question = select(func.count()).where(doubt_decision.c.decision.is_(None))
+    return (await connection.execute(question)).scalar_one()
+
+
 async def evidence_of_closing(connection: AsyncConnection, request_id: UUID) -> UUID | None:
     return (await connection.execute(select(doubt_decision.c.evidence).where(_closing(request_id)))).scalar()
 

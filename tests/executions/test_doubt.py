@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 import pytest
 
+from service.console.status import status
 from service.core.clock import KST, ManualClock
 from service.core.principal import Principal, Role
 from service.core.secret import AccountNumber
@@ -414,3 +415,22 @@ async def test_i07_no_try_turns_unknown_into_a_verdict(life: Life) -> None:
         found = await store.load(connection, order_id)
     assert found is not None
     assert not found.closed
+
+
+async def test_p03_the_status_page_counts_what_waits_for_a_second_person(life: Life) -> None:
+    order_id = await lost(life)
+
+    async def left() -> dict[str, dict[str, int]]:
+        return {}
+
+    async def waits() -> Any:
+        async with life.app.transaction(books=Books.ALL) as connection:
+            parts = await status(connection, clock=life.clock, brokers=[], budgets=left, licensed=True)
+        return parts["orders"]["waiting_for_second_person"]
+
+    assert await waits() == 0
+    answer = await proposed(life, order_id, life.world.manager, conclusion="twin_allowed")
+    assert (answer.status, await waits()) == (201, 1)
+    resolution = orjson.loads(answer.body)["in_doubt"]["resolutions"][0]["id"]
+    await decided(life, order_id, resolution, await someone(life, "park", Role.APPROVER), "d1", confirm=False)
+    assert await waits() == 0

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from service.core.clock import ManualClock
 from service.executions.drift import Drift, of_answer, of_report
 from service.executions.sweep import sweep_account
-from service.gateway import CallClass, Complete, Incomplete, Inquiry, OrderRow, RawReport
+from service.gateway import CallClass, Complete, ExecutionRow, Incomplete, Inquiry, OrderRow, RawReport, Side, Unknown
 from service.infra.db import Database
 from service.koscom.dialect import read_report
 from tests.conftest import DatabaseUrls
+from tests.executions.test_doubt import AFTER_THE_DAY
 from tests.executions.test_order_life import Life
 from tests.executions.test_order_trouble import acknowledged, row
 from tests.makers import BROKER, COM_ID, MORNING, TODAY, FakeGateway, fetch, make_world
@@ -156,3 +158,36 @@ async def test_p20_an_inquiry_that_lost_its_shape_locks_the_broker(life: Life, n
     await sweep_account(life.applier, (life.world.account, TODAY), CallClass.ROUTINE)
     assert bool(await received(life)) == locks
     assert (of_answer(gateway.answer) is not None) == locks
+
+
+SIDES: dict[str, tuple[Side | None, tuple[str, ...], str | None]] = {
+    "in-a-code-nobody-knows": (None, ("unknown-code: sellBuyType B",), "unknown-code"),
+    "the-other-one": (Side.SELL, (), "contradicts-an-order"),
+    "its-own": (Side.BUY, (), None),
+    "not-given": (None, ("unknown-code: sellBuyType None",), None),
+}
+
+
+@pytest.mark.parametrize("name", list(SIDES))
+async def test_p20_nothing_is_booked_from_rows_whose_side_is_unclear(life: Life, name: str) -> None:
+    side, remarks, locked = SIDES[name]
+    await acknowledged(life)
+    gateway: Any = life.gateway
+    shown = row(life, 4, side=side, executions=(ExecutionRow(4, Decimal(70_000), "1", None),))
+    gateway.answer = Complete((shown,), (b"page",), MORNING, remarks)
+    await sweep_account(life.applier, (life.world.account, TODAY), CallClass.ROUTINE)
+    assert [one["quantity"] for one in await life.fills()] == ([] if locked else [4])
+    locks = await fetch(life.urls.superuser, "select what from broker_lock where released_at is null and broker = $1", BROKER)
+    assert [one["what"] for one in locks] == ([locked] if locked else [])
+
+
+async def test_p17_an_answer_in_unknown_codes_proves_no_absence(life: Life) -> None:
+    await life.submit()
+    life.gateway.answers = [Unknown("read-timeout")]
+    await life.dispatch()
+    life.clock.moment = AFTER_THE_DAY
+    gateway: Any = life.gateway
+    gateway.answer = Complete((row(life, side=None),), (b"page",), AFTER_THE_DAY, ("unknown-code: sellBuyType B",))
+    await sweep_account(life.applier, (life.world.account, TODAY), CallClass.RESOLVE)
+    steps = await fetch(life.urls.superuser, "select complete, final from doubt_step where kind = 'inquiry'")
+    assert [tuple(one) for one in steps] == [(False, False)]
