@@ -106,20 +106,32 @@ def sort_out(
     """The same, and the rows that show none of these orders."""
     owner = {bare(one): order_id for order_id, known in numbers.items() for one in known}
     placed: dict[UUID, list[tuple[int, OrderRow]]] = {}
-    strangers: list[tuple[int, OrderRow]] = []
-    for i, row in enumerate(rows):
-        order_id = owner.get(bare(row.order_number)) or owner.get(bare(row.original_number))
-        if order_id is None:
-            strangers.append((i, row))
-            continue
-        owner[bare(row.order_number)] = order_id
-        placed.setdefault(order_id, []).append((i, row))
+    strangers = _own(owner, placed, list(enumerate(rows)))
     for order, found in _by_terms([one for one in orders if one.id not in placed], strangers):
         placed[order.id] = [found]
+        owner[bare(found[1].order_number)] = order.id
         strangers.remove(found)
+    # An order recognised by its terms has a number now, and with it the rows that change or cancel it.
+    strangers = _own(owner, placed, strangers)
     known = {one.id: one for one in orders}
     sighted = [Sighted(known[order_id], tuple(found), _present(found)) for order_id, found in placed.items() if order_id in known]
     return sighted, strangers
+
+
+def _own(
+    owner: dict[str | None, UUID], placed: dict[UUID, list[tuple[int, OrderRow]]], rows: Sequence[tuple[int, OrderRow]]
+) -> list[tuple[int, OrderRow]]:
+    """Place the rows that name a number somebody owns; their own numbers are owned from then on. What is left."""
+    left: list[tuple[int, OrderRow]] = []
+    for i, row in rows:
+        order_id = owner.get(bare(row.order_number)) or owner.get(bare(row.original_number))
+        if order_id is None:
+            left.append((i, row))
+            continue
+        if row.order_number:
+            owner[bare(row.order_number)] = order_id
+        placed.setdefault(order_id, []).append((i, row))
+    return left
 
 
 def _present(found: Sequence[tuple[int, OrderRow]]) -> str | None:

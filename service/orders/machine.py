@@ -68,8 +68,17 @@ def view(facts: Facts, reports: Iterable[Known], filled: int) -> View:
     executed = max(filled + reading.restated, reading.reported)
     if executed:
         reading.happens(Event.EXECUTED)  # also by a fill that only an inquiry showed
+    if reading.life is Status.REJECTED:
+        _deny_birth(facts, reading)
     states = {one.cl_ord_id: _request_state(one, reading) for one in facts.requests}
     return _conclude(facts, reading, states, filled, executed)
+
+
+def _deny_birth(facts: Facts, reading: Reading) -> None:
+    """An order that is rejected was refused as a request, also where only an inquiry says so."""
+    for one in facts.requests:
+        if one.kind is RequestKind.NEW:
+            reading.denied.setdefault(one.cl_ord_id, "rejected, as the order inquiry shows")
 
 
 def executed_by(facts: Facts, reports: Iterable[Known]) -> int:

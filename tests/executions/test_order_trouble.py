@@ -289,6 +289,32 @@ class Asked(FakeGateway):
         return Complete(tuple(self.rows), (b"page",), asked_at)
 
 
+async def test_p03_a_rejection_that_only_an_inquiry_shows_refuses_the_request_too(life: Life) -> None:
+    """Found by the simulated day 73: the order was rejected and its request stood as sent for ever."""
+    await life.submit()
+    await life.dispatch()
+    life.clock.moment = (await life.order())["session_ends"] + timedelta(seconds=1)
+    gateway: Any = Asked(life, [row(life, state="거부")])
+    assert await sweep_account(replace(life.applier, gateway=gateway), (life.world.account, TODAY), CallClass.ROUTINE)
+    assert (await life.order())["status"] == "rejected"
+    assert [(one["state"], one["reason"]) for one in await life.requests()] == [
+        ("refused", "rejected, as the order inquiry shows")
+    ]
+
+
+async def test_p13_the_cancel_row_of_an_order_recognised_by_its_terms_is_no_strangers(life: Life) -> None:
+    """Found by the simulated day 132: nothing but the inquiry told of the order and of its cancellation, and the row of the
+    cancellation was adopted as an order of the client's."""
+    await life.submit()
+    await life.dispatch()
+    life.clock.moment = (await life.order())["session_ends"] + timedelta(seconds=1)
+    rows = [row(life, order_number="5"), row(life, order_number="6", original_number="0005", is_cancel=True, state="취소확인")]
+    gateway: Any = Asked(life, rows)
+    assert await sweep_account(replace(life.applier, gateway=gateway), (life.world.account, TODAY), CallClass.ROUTINE)
+    found = await fetch(life.urls.superuser, "select status, broker_order_number from orders")
+    assert [(one["status"], one["broker_order_number"]) for one in found] == [("canceled", "5")]
+
+
 async def test_an_answer_that_outlives_the_session_does_not_end_the_order(life: Life) -> None:
     """Asked at 15:29:59, read after the close: what the rows show is the time before the closing auction."""
     await acknowledged(life)
