@@ -100,7 +100,7 @@ def tree(mutant: Mutant | None = None) -> Iterator[Path]:
     try:
         for name in TREE:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(ROOT / name, place / name)  # with what is compiled already: times are kept
             else:
                 shutil.copy(ROOT / name, place / name)
         if mutant is not None:
