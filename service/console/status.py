@@ -102,11 +102,15 @@ async def _orders(connection: AsyncConnection) -> Part:
         "requests": counts,
         "oldest_unknown_since": since.isoformat() if (since := await orders.oldest_unknown(connection)) else None,
         "needs_review": review,
+        "reviews": [{"order": str(one), "why": why} for one, why in await orders.reviews(connection, SHOWN)],
         "waiting_for_second_person": await doubt_store.undecided(connection),
         "external": external,
     }
     if review:
-        return part | {"what_now": "Messages about these orders are in quarantine: ilim messages list --state quarantined."}
+        return part | {
+            "what_now": "Look at each order under reviews: a message about it is in quarantine (ilim messages list "
+            "--state quarantined), or the broker's list shows it otherwise than it is here: ask the broker."
+        }
     return (
         part if part["ok"] else part | {"what_now": "Requests with an unknown outcome are being asked for; send nothing again."}
     )

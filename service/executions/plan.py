@@ -11,9 +11,10 @@ from service.executions.matching import Found
 from service.executions.route import Message, Readable
 from service.executions.store import Fill, Waiting
 from service.executions.strangers import with_quantity
-from service.gateway import BrokerProfile, Unreadable
+from service.gateway import BrokerProfile, ExecutionReport, Unreadable
 from service.orders.advance import Cause, Step, step
-from service.orders.model import Order
+from service.orders.model import BY_INQUIRY, Order
+from service.orders.reading import CHANGES
 from service.orders.whole import Whole, place
 
 NOTHING: Found[Fill] = Found((), ())
@@ -82,7 +83,8 @@ def _review(one: Plan, in_quarantine: int) -> str | None:
         return one.refused[0][1]
     if one.unresolved:
         return "bust-of-an-unknown-execution"
-    standing = in_quarantine or not one.applied
+    explained = bool(one.fills) or any(isinstance(said, ExecutionReport) and said.exec_type in CHANGES for _, said in one.applied)
+    standing = in_quarantine or not one.applied or (one.order.needs_review in BY_INQUIRY and not explained)
     return one.order.needs_review if standing else None
 
 

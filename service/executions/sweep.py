@@ -19,6 +19,7 @@ from service.audit.evidence import Raw
 from service.core.clock import KST, kst_date, monotonic
 from service.executions import store
 from service.executions.apply import Applier
+from service.executions.differ import review, worth_a_review
 from service.executions.drift import Drift, of_answer, of_side
 from service.executions.fills import Dated
 from service.executions.resolve import after_asking, before_asking, note_outcomes, worth_asking
@@ -31,7 +32,7 @@ from service.gateway import CallClass, Complete, ExecutionReport, Incomplete, In
 from service.infra.failpoints import fp
 from service.orders import known, places, whole
 from service.orders import store as orders
-from service.orders.doubt import GIVE_ACKNOWLEDGEMENT, GIVE_REPORTS, ended_on_absence
+from service.orders.doubt import GIVE_ACKNOWLEDGEMENT, GIVE_REPORTS, ROWS_ARE_LATE, ended_on_absence
 from service.orders.model import Order, RequestState
 from service.orders.places import Place
 
@@ -42,6 +43,7 @@ NOT_YET_S = 4.0  # until an account is looked at again of whose orders none was 
 AT_ONCE = 4  # inquiries under way: one broker that does not answer must not keep the others waiting
 AT_MOST = 200  # places whose orders are loaded in one pass
 URGENCY = tuple(CallClass)
+FINAL_EVERY = timedelta(seconds=60)  # between two looks at what traded on a day that is over
 TURNS, OVER = time(9, 0), time(20, 0)  # the platform's day of calls, the last session's end (KST)
 ASK_ABOUT_REFUSAL = timedelta(seconds=60)  # so long after a refused cancellation the order is looked at
 
@@ -57,11 +59,13 @@ class Sweeper:
     routine_left: RoutineLeft | None = None
     rounds: Rounds = field(default_factory=Rounds)
     _pause: dict[Place, tuple[float, float]] = field(default_factory=dict)
+    _final: set[Place] = field(default_factory=set)  # looked at after their day's last session
+    _final_at: datetime | None = None
 
     async def sweep(self) -> int:
         """Ask about every account that has something to find out, a few at a time. Returns how many were asked."""
         urgent = {place: call_class for place, call_class in (await self._places()).items() if self._may_ask(place)}
-        routine = [place for place in await self._round() if place not in urgent]
+        routine = [place for place in dict.fromkeys([*await self._round(), *await self._finally()]) if place not in urgent]
         few = asyncio.Semaphore(AT_ONCE)
         wanted = sorted(urgent.items(), key=lambda one: URGENCY.index(one[1])) + [(one, CallClass.ROUTINE) for one in routine]
         await asyncio.gather(*(self._ask(few, place, call_class) for place, call_class in wanted))
@@ -75,6 +79,8 @@ class Sweeper:
                 shown = await sweep_account(self.applier, place, call_class)
             except Exception:  # one account's trouble must not hide the others
                 log.exception("sweep.failed", account_id=str(place[0]), day=str(place[1]))
+            if shown:
+                self._final |= {place} & await self._over(asked_at, {place})
             (self.rounds.done if shown else self.rounds.failed)(place, asked_at)
 
     async def _places(self) -> dict[Place, CallClass]:
@@ -104,6 +110,26 @@ class Sweeper:
         async with self.applier.transaction() as connection:
             await store.note_round(connection, self.rounds.accounts, every, self.rounds.oldest)
         return due
+
+    async def _finally(self) -> list[Place]:
+        """Accounts that traded on a day that is over, once each after its last session: a bust that nobody told shows there,
+        though no order lives. Who begins anew asks again; what failed is tried again in a minute."""
+        now = self.applier.clock.now()
+        if self.routine_left is None or (self._final_at is not None and now - self._final_at < FINAL_EVERY):
+            return []
+        self._final_at = now
+        since = (await self.applier.market.rules()).calendar.previous_trading_day(kst_date(now))
+        async with self.applier.transaction() as connection:
+            traded = await places.traded_places(connection, since=since)
+        over = await self._over(now, traded)
+        left = [one for one in traded if one in over - self._final]
+        return left[: min(AT_MOST, max(await self.routine_left(), 0))] if left else []
+
+    async def _over(self, now: datetime, those: Iterable[Place]) -> set[Place]:
+        calendar = (await self.applier.market.rules()).calendar
+        days = {day for _, day in those}
+        over = {day for day in days if calendar.is_trading_day(day) and now >= calendar.last_close(day) + ROWS_ARE_LATE}
+        return {place for place in those if place[1] in over}
 
     def _waited(self, place: Place) -> bool:
         return monotonic() >= self._pause.get(place, (0.0, 0.0))[0]
@@ -171,7 +197,10 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
             await applier.lock(account.broker, wrong, evidence)
             continue
         try:
-            await _apply(applier, found, seen, dated)
+            if not found.order.closed or ended_on_absence(found.order):
+                await _apply(applier, found, seen, dated)
+            if worth_a_review(found, seen.asked_at):
+                await _review(applier, found, seen)
         except Exception as error:
             if not unfit(error):
                 raise
@@ -214,12 +243,12 @@ async def _keep(applier: Applier, account: Account, answer: Complete[OrderRow]) 
 
 
 async def _match(applier: Applier, account_id: UUID, day: date, rows: Sequence[OrderRow]) -> tuple[list[Sighted], list[Rows]]:
-    """Our open orders with their rows, and the rows of orders nobody here sent."""
+    """Our orders with their rows, and the rows of orders nobody here sent."""
     async with applier.transaction() as connection:
         mine = await orders.orders_of_day(connection, account_id, day)
         numbers = {one.id: await _numbers(connection, one) for one in mine}
     found, strangers = sort_out(mine, numbers, rows)
-    return [one for one in found if not one.order.closed or ended_on_absence(one.order)], [*groups(strangers)]
+    return found, [*groups(strangers)]
 
 
 async def _numbers(connection: AsyncConnection, order: Order) -> set[str]:
@@ -234,6 +263,12 @@ async def _apply(applier: Applier, found: Sighted, seen: Seen, dated: Dated) -> 
         await whole.lock(connection, [found.order.id])
         await sight(connection, found, seen, dated, applier.gateway)
         fp("sighting.before_commit")
+
+
+async def _review(applier: Applier, found: Sighted, seen: Seen) -> None:
+    async with applier.transaction() as connection:
+        await whole.lock(connection, [found.order.id])
+        await review(connection, found, seen, applier.gateway)
 
 
 async def _adopt(applier: Applier, account: Account, day: date, rows: Rows, seen: Seen, dated: Dated) -> None:

@@ -116,7 +116,18 @@ def _in_quarantine(data: Data) -> list[str]:
     return [*aside, "Nothing about it is in quarantine any more."] if data.get("reviewed") else aside
 
 
+DIFFERENCES = {
+    "inquiry-shows-less": "A complete inquiry shows {theirs} executed, ours {ours}; nothing was reversed. A person has to look.",
+    "inquiry-shows-other-prices": "A complete inquiry shows executions worth {theirs} won, ours {ours}. A person has to look.",
+    "inquiry-shows-other-quantity": "A complete inquiry shows an order of {theirs}, ours is of {ours}. A person has to look.",
+}
+
+
 def _needs_review(data: Data) -> list[str]:
+    if data.get("differs"):
+        return [DIFFERENCES[data["differs"]].format(ours=data["ours"], theirs=data["theirs"])]
+    if data.get("agrees"):
+        return ["A complete inquiry shows it as we have it: nobody has to look any more."]
     return [*_in_quarantine(data), "A person has to look."] if data.get("quarantined") else _in_quarantine(data)
 
 

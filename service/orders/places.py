@@ -27,6 +27,14 @@ async def ended_places(connection: AsyncConnection, *, before: datetime) -> Sequ
     return await _places(connection, orders.c.session_ends <= before)
 
 
+async def traded_places(connection: AsyncConnection, *, since: date) -> Sequence[Place]:
+    """Where something was executed, open or closed, on business dates from `since` on."""
+    c = orders.c
+    question = select(c.account_id, c.business_date).where(c.business_date >= since, c.filled_quantity > 0).distinct()
+    rows = await connection.execute(question.order_by(c.business_date, c.account_id))
+    return [(row.account_id, row.business_date) for row in rows]
+
+
 async def _places(connection: AsyncConnection, *which: ColumnElement[bool]) -> list[Place]:
     question = (
         select(orders.c.account_id, orders.c.business_date)

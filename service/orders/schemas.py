@@ -214,7 +214,9 @@ class OrderOut(BaseModel):
     external: bool = Field(
         description="the broker shows it and this service did not send it: the client's own, or the exchange's"
     )
-    needs_review: str | None = Field(description="why a person must look: a message about it is in quarantine; null when none is")
+    needs_review: str | None = Field(
+        description="why a person must look: a message about it is in quarantine, or an inquiry shows it otherwise; or null"
+    )
     created_at: datetime = Field(description="business time")
     updated_at: datetime = Field(description="business time")
     version: int = Field(description="rises with every change")

@@ -196,6 +196,12 @@ async def to_review(connection: AsyncConnection) -> int:
     return (await connection.execute(select(func.count()).where(orders.c.needs_review.is_not(None)))).scalar_one()
 
 
+async def reviews(connection: AsyncConnection, limit: int) -> list[tuple[UUID, str]]:
+    """Orders a person has to look at, and why; the newest first."""
+    question = select(orders.c.id, orders.c.needs_review).where(orders.c.needs_review.is_not(None))
+    return [(row[0], row[1]) for row in await connection.execute(question.order_by(orders.c.id.desc()).limit(limit))]
+
+
 async def external_open(connection: AsyncConnection) -> int:
     """Orders nobody here sent that may still trade."""
     question = select(func.count()).where(orders.c.closed.is_(False), orders.c.manager_id.is_(None))
