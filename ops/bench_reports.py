@@ -31,10 +31,9 @@ import asyncpg
 from ops.bench_http import quantile
 from ops.bench_orders import ACCOUNTS, DAY, INSTRUMENTS, MORNING, _directory, _insert, _seed_account, _seed_instrument
 from ops.invariants import violations
-from service.audit.evidence import Raw, Vault
+from service.audit.evidence import Vault
 from service.core.clock import ManualClock
 from service.core.ids import uuid7
-from service.executions import store
 from service.executions.apply import Applier
 from service.executions.inbox import Inbox
 from service.gateway import BrokerProfile, RawReport, Report
@@ -44,12 +43,12 @@ from service.infra.notify import Listener, Notifier
 from service.infra.postgres import SUPERUSER, EmbeddedPostgres, start
 from service.infra.roles import OWNER, WORKER
 from service.koscom import dialect, profiles
+from service.koscom.reader import BATCH
 from service.market.book import MarketBook
 
 BROKER = "00991"
 COM_ID = "F0001"
 QUANTITY, PRICE = 40, 70_000
-STORE_BATCH = 500
 
 
 def main(words: Sequence[str]) -> int:
@@ -113,7 +112,7 @@ async def _run(server: EmbeddedPostgres, given: argparse.Namespace) -> dict[str,
         clock, vault = ManualClock(MORNING), Vault(os.urandom(32))
         port: Any = Reader(profiles.load()[BROKER])
         applier = Applier(database.transaction, port, clock, vault, MarketBook(database.transaction), notifier.poke)
-        inbox = Inbox(database.transaction, vault, clock, COM_ID, notifier.poke)
+        inbox = Inbox(database.transaction, database.hot, vault, clock, COM_ID, notifier.poke)
         bench = Bench(server, given, database, applier, inbox, accounts, isins)
         figures: dict[str, Any] = {"bench": "reports", "trials": given.rounds, "reports": given.reports, "orders": given.orders}
         figures |= {"fsync": "on", "load_average_before": round(os.getloadavg()[0], 1)}
@@ -155,16 +154,15 @@ async def _throughput(bench: Bench) -> dict[str, Any]:
 
 
 async def _store(bench: Bench, bodies: list[bytes]) -> None:
-    """As the reader of the stream would have, many in a transaction."""
-    vault, clock = bench.applier.vault, bench.applier.clock
-    for first in range(0, len(bodies), STORE_BATCH):
-        raws = []
-        for body in bodies[first : first + STORE_BATCH]:
-            bench.seq += 1
-            raws.append(RawReport(COM_ID, DAY, bench.seq, body))
-        async with bench.database.transaction() as connection:
-            kept = [Raw("stream", one.body, clock.now(), one.com_id, one.seq_date, one.seq) for one in raws]
-            await store.enqueue(connection, list(zip(await vault.keep(connection, kept), raws, strict=True)))
+    """As the reader of the stream would have."""
+    for first in range(0, len(bodies), BATCH):
+        await bench.inbox.store(_numbered(bench, bodies[first : first + BATCH]))
+
+
+def _numbered(bench: Bench, bodies: Sequence[bytes]) -> list[RawReport]:
+    first = bench.seq + 1
+    bench.seq += len(bodies)
+    return [RawReport(COM_ID, DAY, first + i, body) for i, body in enumerate(bodies)]
 
 
 def _messages(bench: Bench, orders: list[tuple[UUID, str, str, str]], count: int) -> list[bytes]:
@@ -255,14 +253,14 @@ async def _steady(bench: Bench, listener: Listener) -> dict[str, Any]:
 
 
 async def _frames(bench: Bench, bodies: list[bytes], received: list[float]) -> None:
-    """One reader: a frame is stored, then the next is taken. A frame has come when it was due, however late it is read."""
-    began, first = time.perf_counter(), bench.seq + 1
-    for i, body in enumerate(bodies):
-        due = began + i / bench.given.rate
-        await asyncio.sleep(max(due - time.perf_counter(), 0))
-        received.append(due)
-        await bench.inbox.store(RawReport(COM_ID, DAY, first + i, body))
-    bench.seq += len(bodies)
+    """One reader: what has come is stored together, as `koscom/reader.py` does; a frame has come when it was due."""
+    began = time.perf_counter()
+    while len(received) < len(bodies):
+        await asyncio.sleep(max(began + len(received) / bench.given.rate - time.perf_counter(), 0))
+        first = len(received)
+        come = min(int((time.perf_counter() - began) * bench.given.rate) + 1, len(bodies), first + BATCH)
+        received += [began + i / bench.given.rate for i in range(first, come)]
+        await bench.inbox.store(_numbered(bench, bodies[first:come]))
 
 
 # --- what it stands on --------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Answers are values, never exceptions. A send ends as exactly one of `Accepted | 
 as `Complete | Incomplete`. An `Incomplete` proves no absence. Every answer names the raw copies it was read from.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -475,7 +475,8 @@ class Gateway(Protocol):
 
 Evidence: TypeAlias = UUID  # id of a stored raw message
 
-StoreRaw = Callable[[RawReport], Awaitable[None]]
+StoreRaw = Callable[[Sequence[RawReport]], Awaitable[Sequence[bool]]]
+"""Keeps messages for good, together; says of each whether it is held."""
 
 
 class ReportStream(Protocol):
@@ -489,6 +490,6 @@ class ReportStream(Protocol):
         on_state: Callable[[str], Awaitable[None]],
     ) -> None:
         """Read until cancelled: reconnect with jitter, ask for what `position(day)` says is missing (ranges of
-        sequence numbers; an end of 0 means "to the newest"), store each message and only then acknowledge it.
+        sequence numbers; an end of 0 means "to the newest"), store what has arrived and only then acknowledge it.
         `on_state` hears "connected", "resending", "live" and "lost"."""
         ...

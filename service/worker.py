@@ -191,7 +191,9 @@ class Worker:
     async def _read_stream(self, held: leases.Held) -> None:
         """The reader pours into the inbox; its watch opens the gate for new orders and shuts it."""
         wiring = self.wiring
-        inbox = Inbox(wiring.transaction, wiring.vault, wiring.clock, wiring.koscom.com_id, wiring.notifier.poke)
+        inbox = Inbox(
+            wiring.transaction, wiring.hot, wiring.vault, wiring.clock, wiring.koscom.com_id, wiring.notifier.poke
+        )  # fmt: skip
         stream = KoscomStream(wiring.koscom, wiring.clock, lambda bits: uuid7().int & (1 << bits) - 1, self.connect)
         watch = Watch(self.applier, wiring.koscom.com_id, held.lease)
         async with asyncio.TaskGroup() as group:

@@ -15,12 +15,13 @@ from uuid import UUID
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import FromClause, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import FromClause, bindparam, column, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.audit.tables import raw_message
 from service.core.ids import uuid7
+from service.infra.db import Either, HotStatement
 from service.infra.effects import Change, Effect, Returning
 
 NONCE_BYTES = 12
@@ -51,6 +52,17 @@ def _keep_rows(rows: FromClause) -> Returning:
 KEPT = Effect("kept", {name: raw_message.c[name].type for name in COLUMNS}, _keep_rows)
 
 
+def _keep_stream() -> Returning:
+    binds = [bindparam(name, type_=ARRAY(raw_message.c[name].type)) for name in COLUMNS]
+    given = func.unnest(*binds).table_valued(*[column(name, raw_message.c[name].type) for name in COLUMNS])
+    rows = given.render_derived(name="given")
+    fresh = insert(raw_message).from_select(COLUMNS, select(*[rows.c[name] for name in COLUMNS]))
+    return fresh.on_conflict_do_nothing().returning(raw_message.c.id)
+
+
+KEEP_STREAM = HotStatement(_keep_stream())
+
+
 class Vault:
     """Seals and opens raw messages with the data key (32 bytes)."""
 
@@ -66,17 +78,19 @@ class Vault:
         return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], row_id.bytes)
 
     async def keep(self, connection: AsyncConnection, messages: Sequence[Raw]) -> list[UUID]:
-        """Store messages; returns the ids of those that were new, in order. Only a message of the stream can come twice;
-        telling so needs the right to read the table, which the worker has and the api has not."""
+        """Store messages that come once (answers, inquiries); returns their ids, in order."""
         rows = [self._row(one) for one in messages]
-        if not rows:
-            return []
-        if all(one.source != "stream" for one in messages):
+        if rows:
             await connection.execute(insert(raw_message), rows)
-            return [row["id"] for row in rows]
-        statement = insert(raw_message).values(rows).on_conflict_do_nothing().returning(raw_message.c.id)
-        stored = set((await connection.execute(statement)).scalars())
-        return [row["id"] for row in rows if row["id"] in stored]
+        return [row["id"] for row in rows]
+
+    async def keep_stream(self, connection: Either, messages: Sequence[Raw]) -> list[UUID | None]:
+        """Store messages of the stream, all in one statement. In their order the id of each, None for one that is held
+        already (its like may stand before it in `messages`). Needs the right to read the table, which the api has not."""
+        rows = [self._row(one) for one in messages]
+        found = await KEEP_STREAM.on(connection, **{name: [row[name] for row in rows] for name in COLUMNS})
+        stored = {row["id"] for row in found}
+        return [row["id"] if row["id"] in stored else None for row in rows]
 
     def kept(self, messages: Sequence[Raw]) -> Change:
         """Messages that come once (answers, inquiries), to be stored in one statement with what they prove. The ids of its

@@ -1,15 +1,19 @@
-"""Raw first (P19): a message is stored whole before anybody reads it, and only then acknowledged."""
+"""Raw first (P19): messages are stored whole before anybody reads them, and only then acknowledged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+
+import structlog
 
 from service.audit.evidence import Raw, Vault, missing_ranges
 from service.core.clock import Clock
 from service.executions import store
 from service.gateway import RawReport
-from service.infra.db import Transaction
+from service.infra.db import HotTransaction, Transaction
 from service.infra.failpoints import fp
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -17,23 +21,49 @@ class Inbox:
     """Where the report stream is poured into."""
 
     transaction: Transaction
+    hot: HotTransaction
     vault: Vault
     clock: Clock
     com_id: str
     poke: Callable[[str], None]
 
-    async def store(self, raw: RawReport) -> None:
-        """Keep one message; a resend of one we hold changes nothing."""
-        message = Raw("stream", raw.body, self.clock.now(), raw.com_id, raw.seq_date, raw.seq)
-        async with self.transaction() as connection:
-            new = await self.vault.keep(connection, [message])
-            await store.enqueue(connection, [(raw_id, raw) for raw_id in new])
-            fp("inbox.before_commit")
-        fp("inbox.after_commit")
+    async def store(self, raws: Sequence[RawReport]) -> list[bool]:
+        """Keep messages in their order, in one transaction; whether each is held now. A resend of one we hold changes nothing.
+        A batch that fails is halved, until one the database will not take stands alone: False, the others are kept.
+        Raises what the database raises when it is away or busy, which is no message's fault."""
+        try:
+            new = await self._keep(raws)
+        except Exception as error:
+            if not _to_blame(error):
+                raise
+            if len(raws) == 1:
+                log.error("message.not_stored", seq_date=str(raws[0].seq_date), seq=raws[0].seq, reason=type(error).__name__)
+                return [False]
+            half = len(raws) // 2
+            return [*await self.store(raws[:half]), *await self.store(raws[half:])]
         if new:
             self.poke("reports")
+        return [True] * len(raws)
+
+    async def _keep(self, raws: Sequence[RawReport]) -> bool:
+        """Whether any was new."""
+        now = self.clock.now()
+        messages = [Raw("stream", one.body, now, one.com_id, one.seq_date, one.seq) for one in raws]
+        async with self.hot() as connection:
+            ids = await self.vault.keep_stream(connection, messages)
+            new = [(raw_id, raw) for raw_id, raw in zip(ids, raws, strict=True) if raw_id is not None]
+            await store.enqueue(connection, new)
+            fp("inbox.before_commit")
+        fp("inbox.after_commit")
+        return bool(new)
 
     async def position(self, day: date) -> list[tuple[int, int]]:
         """What of a day's sequence we do not hold."""
         async with self.transaction() as connection:
             return await missing_ranges(connection, self.com_id, day)
+
+
+def _to_blame(error: Exception) -> bool:
+    """Whether a message is to blame, so that it would fail again: a value the driver or the database refuses."""
+    state = str(getattr(error, "sqlstate", None) or "")
+    return isinstance(error, ValueError | TypeError | OverflowError) or state[:2] in ("22", "23", "54")

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.executions.tables import external_order, fill, inbox, restatement, stream_state, sweep_round
 from service.gateway import RawReport, Side
-from service.infra.db import HotStatement, metadata
+from service.infra.db import Either, HotStatement, metadata
 from service.infra.effects import Change, Effect, Returning
 from service.orders.model import Order
 from service.orders.store import ids_given
@@ -60,7 +60,7 @@ class Fill:
 FILL_FIELDS = tuple(one.name for one in fields(Fill))
 
 
-async def enqueue(connection: AsyncConnection, messages: Sequence[tuple[UUID, RawReport]]) -> None:
+async def enqueue(connection: Either, messages: Sequence[tuple[UUID, RawReport]]) -> None:
     """Stored messages wait to be applied, in this order."""
     if messages:
         ids, raws = zip(*messages, strict=True)

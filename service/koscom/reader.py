@@ -1,5 +1,8 @@
 """One connection of the report stream, read to its end: stored raw, then acknowledged, in order (P18, P19).
 
+What has arrived is taken together, up to a bound: stored in one go, acknowledged one by one after that. What comes meanwhile
+waits in the socket, whose buffer is small, and then at the sender.
+
 It subscribes, asks for what is missing, and says "live" only when the answer to that is in. A gap in the sequence is asked
 for at once, and until it is filled the stream is not live; now and then everything missing is asked for in any case,
 because a lost newest message leaves no gap. A message that cannot be understood is stored as far as it goes and
@@ -9,7 +12,8 @@ acknowledged; the rest go on.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
@@ -19,17 +23,18 @@ import structlog
 from service.core.clock import Clock, kst_date
 from service.gateway import RawReport, StoreRaw
 from service.koscom import stomp
-from service.koscom.config import KoscomConfig
+from service.koscom.config import MEGABYTE, KoscomConfig
 from service.koscom.frames import connect_frame, day_of, heart_beats, raw_report, sequence
 from service.koscom.holes import Holes
 from service.koscom.stomp import Event, Frame, Malformed
 
 REPORTS, RESEND = "/user/queue/reports", "/app/resend"
 SPOILED_MAX = 3  # so often a message may come unreadable before its number counts as taken
+BATCH, BATCH_BYTES = 200, 4 * MEGABYTE  # what is stored together; the last message taken may reach beyond the second
 
 Position = Callable[[date], Awaitable[list[tuple[int, int]]]]
 OnState = Callable[[str], Awaitable[None]]
-Events = AsyncGenerator[Event | None, None]  # None: a while has passed
+Events = AsyncGenerator[Sequence[Event], None]  # what has arrived; nothing: a while has passed
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +63,7 @@ class Reader:
     last_day: date | None
     spoiled: Counter[tuple[date, int]]
     hurried: asyncio.Event
+    agreed: bool = False
     live: bool = False
     was_live: bool = False
     limit: float = 0.0  # how long a resend is waited for
@@ -77,8 +83,8 @@ class Reader:
             await self._open(socket, events)
             await self._behind()
             await self._ask_for_missing(socket)
-            async for event in events:
-                await self._handle(socket, event)
+            async for arrived in events:
+                await self._handle(socket, arrived)
                 await self._go_on(socket)
         finally:
             await events.aclose()
@@ -88,11 +94,8 @@ class Reader:
     async def _open(self, socket: Socket, events: Events) -> None:
         self.silence = self.config.stream_times.open
         await self._send(socket, connect_frame(self.config))
-        async for event in events:
-            if isinstance(event, Frame) and event.command == "CONNECTED":
-                self._agree(event)
-                break
-            await self._handle(socket, event)
+        while not self.agreed:
+            await self._handle(socket, await anext(events))
         await self._send(socket, Frame("SUBSCRIBE", {"id": "0", "destination": REPORTS, "ack": "client-individual"}))
         await self.on_state("connected")
 
@@ -103,6 +106,7 @@ class Reader:
         self.heart_beat = max(ours, wants) if wants else None
         self.silence = 2.5 * max(ours, sends) if sends else self.config.stream_times.silence
         self.beat_at = self._time() + (self.heart_beat or 0)
+        self.agreed = True
 
     # --- catching up
 
@@ -155,27 +159,43 @@ class Reader:
 
     # --- handling
 
-    async def _handle(self, socket: Socket, event: Event | None) -> None:
-        if isinstance(event, Malformed):
-            await self._spoilt(socket, event)
-        elif isinstance(event, Frame):
-            await self._frame(socket, event)
+    async def _handle(self, socket: Socket, arrived: Sequence[Event]) -> None:
+        """Store all messages among it, acknowledge them, then see what each event says, in order."""
+        raws = {i: raw for i, event in enumerate(arrived) if (raw := self._evidence(event)) is not None}
+        held = dict(zip(raws, await self.store(list(raws.values())), strict=True)) if raws else {}
+        await self._acknowledge(socket, [arrived[i] for i in held if held[i]])
+        for i, event in enumerate(arrived):
+            if isinstance(event, Frame) and held.get(i, True):
+                await self._frame(socket, event, raws.get(i))
         if self.heart_beat is not None and self._time() >= self.beat_at:
             await socket.send(stomp.HEART_BEAT.decode())
             self.beat_at = self._time() + self.heart_beat
 
-    async def _frame(self, socket: Socket, frame: Frame) -> None:
-        if frame.command == "MESSAGE":
-            await self._message(socket, frame)
+    def _evidence(self, event: Event) -> RawReport | None:
+        if isinstance(event, Malformed):
+            return self._spoilt(event)
+        if isinstance(event, Frame) and event.command == "MESSAGE":
+            return raw_report(self.config.com_id, event)
+        return None
+
+    async def _acknowledge(self, socket: Socket, kept: Sequence[Event]) -> None:
+        """Only what is stored."""
+        for event in kept:
+            if isinstance(event, Frame | Malformed) and "ack" in event.headers:
+                await self._send(socket, Frame("ACK", {"id": event.headers["ack"]}))
+
+    async def _frame(self, socket: Socket, frame: Frame, raw: RawReport | None) -> None:
+        if raw is not None:
+            await self._message(socket, raw)
+        elif frame.command == "CONNECTED" and not self.agreed:
+            self._agree(frame)
         elif frame.command == "RECEIPT":
             self.receipts.discard(frame.headers.get("receipt-id", ""))
             self.quiet_since = self._time()
         elif frame.command == "ERROR":
             raise StreamBroken("error frame: " + frame.headers.get("message", "")[:80])
 
-    async def _message(self, socket: Socket, frame: Frame) -> None:
-        raw = raw_report(self.config.com_id, frame)
-        await self._keep(socket, raw, frame.headers)
+    async def _message(self, socket: Socket, raw: RawReport) -> None:
         if raw.possible_duplicate:
             self.quiet_since = self._time()
         if raw.seq is not None and raw.seq_date is not None:
@@ -193,40 +213,43 @@ class Reader:
             self.holes.expect(day, [hole])
             await self._ask(socket, day, *hole)
 
-    async def _spoilt(self, socket: Socket, broken: Malformed) -> None:
+    def _spoilt(self, broken: Malformed) -> RawReport:
         """Kept without its number, so that a good copy can still take the place. A message that is broken every time
         gets its number in the end, or it would be asked for forever."""
         log.warning("koscom.frame_unreadable", reason=broken.reason, size=len(broken.raw))
         day, number = day_of(broken.headers.get("seq-date", "")), sequence(broken.headers.get("seq", ""))
-        raw = RawReport(self.config.com_id, None, None, broken.raw)
         if day is not None and number is not None:
             self.spoiled[day, number] += 1
             if self.spoiled[day, number] >= SPOILED_MAX:
-                raw = RawReport(self.config.com_id, day, number, broken.raw)
-        await self._keep(socket, raw, broken.headers)
-
-    async def _keep(self, socket: Socket, raw: RawReport, headers: Mapping[str, str]) -> None:
-        """Store, then acknowledge. What was not stored is not acknowledged."""
-        await self.store(raw)
-        if "ack" in headers:
-            await self._send(socket, Frame("ACK", {"id": headers["ack"]}))
+                return RawReport(self.config.com_id, day, number, broken.raw)
+        return RawReport(self.config.com_id, None, None, broken.raw)
 
     # --- the line
 
     async def _events(self, socket: Socket) -> Events:
-        """Events as they come; None whenever a while has passed, so that timers are looked at."""
+        """What has arrived, up to a batch; nothing whenever a while has passed, so that timers are looked at."""
         parser, begun_at = stomp.Parser(self.config.frame_limit), self._time()
         while True:
-            data = await self._receive(socket)
-            for event in parser.feed(data.encode() if isinstance(data, str) else data or b""):
-                begun_at = self._time()
-                yield event
-            if not parser.pending():
+            arrived = await self._take(socket, parser)
+            if arrived or not parser.pending():
                 begun_at = self._time()
             elif self._time() - begun_at > self.config.stream_times.stalled:
-                for event in parser.give_up():
-                    yield event
-            yield None
+                arrived = list(parser.give_up())
+            for first in range(0, len(arrived), BATCH):  # one message of the line may hold many frames
+                yield arrived[first : first + BATCH]
+            yield []
+
+    async def _take(self, socket: Socket, parser: stomp.Parser) -> list[Event]:
+        """What comes next, and whatever is there already behind it."""
+        data = await self._receive(socket)
+        arrived, size = list(parser.feed(_bytes(data))), 0
+        with suppress(Exception):  # nothing more is there; or the line is down, which the next look at it tells
+            while data is not None and len(arrived) < BATCH and size < BATCH_BYTES:
+                size += len(data)
+                async with asyncio.timeout(0):
+                    data = await socket.recv()
+                arrived += parser.feed(_bytes(data))
+        return arrived
 
     async def _receive(self, socket: Socket) -> bytes | str | None:
         """What comes next, None when a timer is due. Silence for too long means that nobody is there any more."""
@@ -250,3 +273,7 @@ class Reader:
 
     def _time(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _bytes(data: bytes | str | None) -> bytes:
+    return data.encode() if isinstance(data, str) else data or b""

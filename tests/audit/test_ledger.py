@@ -1,6 +1,7 @@
 """The ledger: one form of bytes, append-only whoever asks, queued for sealing in the same transaction."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -117,11 +118,13 @@ async def test_p19_a_raw_message_is_kept_once_encrypted_and_opened_again(
     vault = Vault(bytes(32))
     message = Raw("stream", b"account 1234567890", datetime.now(UTC), "F0001", date(2026, 11, 23), 7)
     async with worker_database.transaction() as connection:
-        first = await vault.keep(connection, [message])
-        again = await vault.keep(connection, [message])
-        assert await vault.read(connection, first) == {first[0]: message.body}
-    assert again == []
-    sealed = (await fetch(database_urls.superuser, "select sealed from audit.raw_message"))[0]["sealed"]
+        first, twin, other = await vault.keep_stream(connection, [message, message, replace(message, seq=8)])
+        again = await vault.keep_stream(connection, [message])
+        assert first is not None
+        assert await vault.read(connection, [first]) == {first: message.body}
+    assert (twin, again) == (None, [None])
+    assert other is not None
+    sealed = (await fetch(database_urls.superuser, "select sealed from audit.raw_message where seq = 7"))[0]["sealed"]
     assert b"1234567890" not in sealed
 
 

@@ -5,6 +5,7 @@ None stops the stream; each ends parked or quarantined with its reason in the le
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -105,12 +106,13 @@ async def test_p19_p11_bad_upstream_input_between_a_hundred_good_messages(life: 
     frames.insert(7, b"MESSAGE\nno colon here\n\nbody\x00")  # no STOMP
     frames.insert(11, b"NONSENSE\n\n\x00")
     listener, broker = Listener(missing=[[]]), Broker(on_subscribe=frames)
-    inbox = Inbox(life.worker.transaction, VAULT, life.clock, "F0001", lambda _channel: None)
+    inbox = Inbox(life.worker.transaction, life.worker.hot, VAULT, life.clock, "F0001", lambda _channel: None)
 
-    async def keep(raw: RawReport) -> None:
-        await inbox.store(raw)
-        listener.stored.append(raw)
+    async def keep(raws: Sequence[RawReport]) -> list[bool]:
+        held = await inbox.store(raws)
+        listener.stored += raws
         listener.changed.set()
+        return held
 
     listener.store = keep  # type: ignore[method-assign]
     async with reading(broker, listener), asyncio.timeout(60):

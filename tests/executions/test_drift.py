@@ -99,7 +99,7 @@ async def received(life: Life, *bodies: bytes) -> list[tuple[str, str]]:
     """The locks that stand after these messages: broker and field."""
     for body in bodies:
         life.seq += 1
-        await life.inbox.store(RawReport(COM_ID, TODAY, life.seq, body))
+        await life.inbox.store([RawReport(COM_ID, TODAY, life.seq, body)])
     while await life.applier.apply_waiting():
         pass
     rows = await fetch(life.urls.superuser, "select * from broker_lock where released_at is null order by broker")

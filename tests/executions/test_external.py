@@ -288,7 +288,7 @@ async def test_p13_two_workers_adopt_one_order(life: Life) -> None:
     for i, one in enumerate((first, second)):
         body = f"at once {i}".encode()
         life.gateway.reports[body] = one
-        await life.inbox.store(RawReport("F0001", TODAY, 100 + i, body))
+        await life.inbox.store([RawReport("F0001", TODAY, 100 + i, body)])
     await asyncio.gather(life.applier.apply_waiting(), replace(life.applier).apply_waiting())
     while await life.applier.apply_waiting():
         pass

@@ -39,7 +39,7 @@ async def sent(life: Life) -> str:
 
 async def unreadable(life: Life, cl: str) -> Any:
     body, fill = b'{"Account": "1234567890", broken', trade(cl, 4, 4)
-    await life.inbox.store(RawReport("F0001", TODAY, 50, body))
+    await life.inbox.store([RawReport("F0001", TODAY, 50, body)])
     await life.applier.apply_waiting()
     row = (await fetch(life.urls.superuser, "select raw_id, state, reason from inbox where seq = 50"))[0]
     assert (row["state"], row["reason"]) == ("parked", "not-json")

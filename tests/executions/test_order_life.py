@@ -43,7 +43,7 @@ class Life:
             hot=worker.hot, gateway=gateway, clock=clock, vault=VAULT,
             recheck=Recheck(lambda _day: True), sender="test", poke=lambda _channel: None,
         )  # fmt: skip
-        self.inbox = Inbox(worker.transaction, VAULT, clock, "F0001", lambda _channel: None)
+        self.inbox = Inbox(worker.transaction, worker.hot, VAULT, clock, "F0001", lambda _channel: None)
         market = MarketBook(worker.transaction, fresh_s=0)
         self.applier = Applier(worker.transaction, gateway, clock, VAULT, market, lambda _channel: None)
         self.seq = 0
@@ -63,7 +63,7 @@ class Life:
             seq = seqs[i] if seqs else self.seq
             body = f"message {seq}".encode()
             self.gateway.reports[body] = one
-            await self.inbox.store(RawReport("F0001", TODAY, seq, body))
+            await self.inbox.store([RawReport("F0001", TODAY, seq, body)])
         while await self.applier.apply_waiting():
             pass
 
@@ -393,7 +393,7 @@ async def test_p19_what_cannot_be_read_is_parked_and_the_rest_goes_on(life: Life
     await life.submit()
     await life.dispatch()
     cl = life.gateway.sends[0].cl_ord_id
-    await life.inbox.store(RawReport("F0001", TODAY, 50, b"\xff\xfe not a report"))
+    await life.inbox.store([RawReport("F0001", TODAY, 50, b"\xff\xfe not a report")])
     await life.receive(ack(cl))
     assert (await life.order())["status"] == "new"
     states = await fetch(life.urls.superuser, "select state from inbox order by arrived")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -17,6 +17,7 @@ from service.core.clock import ManualClock
 from service.gateway import RawReport
 from service.koscom.config import StreamTimes
 from service.koscom.holes import Holes
+from service.koscom.reader import BATCH
 from service.koscom.stomp import Frame, Parser, encode
 from service.koscom.stream import KoscomStream, backoff
 from tests.koscom.makers import MORNING, config
@@ -100,15 +101,19 @@ class Listener:
     days: list[date] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     failing: int = 0
+    refused: set[int | None] = field(default_factory=set)
+    batches: list[int] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def store(self, raw: RawReport) -> None:
+    async def store(self, raws: Sequence[RawReport]) -> list[bool]:
         if self.failing:
             self.failing -= 1
             raise ConnectionError("no database")
-        self.stored.append(raw)
-        self.log.append(f"stored {raw.seq}")
+        self.batches.append(len(raws))
+        self.stored += raws
+        self.log += [f"stored {raw.seq}" for raw in raws]
         self.changed.set()
+        return [raw.seq not in self.refused for raw in raws]
 
     async def position(self, day: date) -> list[tuple[int, int]]:
         self.days.append(day)
@@ -189,6 +194,60 @@ async def test_p19_what_could_not_be_stored_is_not_acknowledged_and_comes_again(
     assert broker.connections == 2
     assert broker.log.count("ACKa1") == 1
     assert "lost" in listener.states
+
+
+async def test_p19_what_has_arrived_is_stored_together_and_acknowledged_after_that() -> None:
+    broker = Broker(on_subscribe=[b"".join(message(number) for number in range(1, 6))])
+    listener = Listener(log=broker.log)
+    async with reading(broker, listener):
+        await heard(broker, lambda: "ACKa5" in broker.log)
+    assert listener.batches == [5]
+    numbers = range(1, 6)
+    told = [entry for entry in broker.log if entry.startswith(("stored", "ACK"))]
+    assert told == [f"stored {number}" for number in numbers] + [f"ACKa{number}" for number in numbers]
+
+
+async def test_p19_a_heap_of_frames_is_stored_in_parts() -> None:
+    count = 2 * BATCH + 1
+    broker, listener = Broker(on_subscribe=[b"".join(message(number) for number in range(1, count + 1))]), Listener()
+    async with reading(broker, listener):
+        await heard(broker, lambda: f"ACKa{count}" in broker.log)
+    assert listener.numbers() == list(range(1, count + 1))
+    assert listener.batches == [BATCH, BATCH, 1]
+
+
+async def test_p19_one_that_cannot_be_stored_is_not_acknowledged_and_holds_nobody_up() -> None:
+    broker = Broker(on_subscribe=[b"".join(message(number) for number in (1, 2, 3))])
+    listener = Listener(refused={2})
+    async with reading(broker, listener, resend=0.1):
+        await heard(broker, lambda: "ACKa3" in broker.log)
+        await listener.until(lambda: "live" in listener.states)
+    assert [entry for entry in broker.log if entry.startswith("ACK")] == ["ACKa1", "ACKa3"]
+    assert broker.connections == 1
+    assert {"date": "20261124", "beginSeqNo": 2, "endSeqNo": 2} in broker.asked()
+
+
+async def test_p19_what_came_before_the_line_went_down_is_stored() -> None:
+    class Line:
+        """Everything is there at once, and behind it the end."""
+
+        def __init__(self) -> None:
+            self.coming = [encode(Frame("CONNECTED", {"version": "1.2"})), message(1), message(2)]
+
+        async def send(self, _message: bytes | str) -> None: ...
+
+        async def recv(self) -> bytes | str:
+            if not self.coming:
+                raise ConnectionError("down")
+            return self.coming.pop(0)
+
+    listener = Listener()
+    connect = lambda: contextlib.nullcontext(Line())  # noqa: E731
+    stream = KoscomStream(config(), ManualClock(MORNING), lambda _bits: 3, connect, lambda _s: asyncio.Event().wait())
+    task = asyncio.create_task(stream.run(store=listener.store, position=listener.position, on_state=listener.on_state))
+    await listener.until(lambda: "lost" in listener.states)
+    task.cancel()
+    assert listener.numbers() == [1, 2]
 
 
 async def test_p18_a_gap_while_live_is_asked_for_at_once() -> None:
@@ -320,11 +379,11 @@ async def test_time_in_the_store_is_not_silence_of_the_server() -> None:
     release = asyncio.Event()
 
     class Slow(Listener):
-        async def store(self, raw: RawReport) -> None:
+        async def store(self, raws: Sequence[RawReport]) -> list[bool]:
             if not self.stored:
                 asyncio.get_running_loop().call_later(0.3, release.set)
                 await release.wait()
-            await super().store(raw)
+            return await super().store(raws)
 
     broker, listener = Broker(on_subscribe=[message(1), message(2)], heart_beat="10,0"), Slow()
     async with reading(broker, listener, heart_beat=0.05):
