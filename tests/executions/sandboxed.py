@@ -65,7 +65,7 @@ class Sandboxed:
         for one in told:
             self.heard += 1
             body = json.dumps(one.message, default=str).encode()
-            await self.life.inbox.store(RawReport(COM_ID, TODAY, self.heard, body))
+            await self.life.inbox.store([RawReport(COM_ID, TODAY, self.heard, body)])
         while await self.life.applier.apply_waiting():
             pass
 
