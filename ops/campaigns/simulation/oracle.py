@@ -27,6 +27,7 @@ AT_BROKER = frozenset({"sent", "acknowledged"})
 
 ORDERS = """
     select o.id, o.status, o.closed, o.quantity, o.price, o.filled_quantity, o.reported_quantity, o.remaining_quantity,
+           o.needs_review,
            (select e.merged_into from external_order e where e.order_id = o.id) as merged,
            o.rationale, o.broker_order_number, o.broker, a.number as account_number,
            (select array_agg(row(r.cl_ord_id, r.kind, r.state, r.reason)::text order by r.number) from order_request r
@@ -215,7 +216,9 @@ def _called(one: Any) -> str:
 
 
 def _doubt(one: Any) -> bool:
-    return "unknown" in (one["states"] or ()) or one["reported_quantity"] > one["filled_quantity"]
+    """Shown as open: an outcome or fills that are missing, or a difference that nobody explained and a person is to look at."""
+    missing = "unknown" in (one["states"] or ()) or one["reported_quantity"] > one["filled_quantity"]
+    return missing or one["needs_review"] is not None
 
 
 def _plain(fills: Any) -> list[str]:
