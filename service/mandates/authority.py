@@ -45,6 +45,14 @@ def authority_violations(
     return found + _deviation(authority.limits.get("price_deviation_percent"), price, reference)
 
 
+def still_within(limits: Mapping[str, Any], *, isin: str, value: Won, turnover: Won) -> str | None:
+    """Which limit of the mandate, as it is now, forbids an order that was taken before; None when all allow it. `turnover`
+    includes the order. The deviation from a reference price was a matter of the moment it was given."""
+    found = _universe(limits.get("universe") or {}, isin)
+    found += _value(Authority("in_force", date.min, None, limits, True, Won(max(turnover - value, 0))), value)
+    return found[0].code if found else None
+
+
 def _standing(authority: Authority, on: date) -> list[Violation]:
     found = mandate_allows(authority, on)
     if not authority.assigned:

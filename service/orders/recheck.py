@@ -1,14 +1,17 @@
 """What is checked again in the transaction that claims the send (P16): the time, halts and locked brokers, whether the
-stream is seen, the licence, the mandate and the manager's place in it, the contract, the instrument, and twins in doubt. A
-cancellation always passes, for as long as its session lives."""
+stream is seen, the licence, the mandate, its limits and the manager's place in it, the contract, the instrument, and twins in
+doubt. A cancellation always passes, for as long as its session lives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from service.controls.model import Gate, Subject
 from service.core.clock import kst_date
+from service.core.money import Won, amount
 from service.gateway import RequestKind
+from service.mandates.authority import still_within
 from service.orders.model import Order, Request
 
 
@@ -45,6 +48,8 @@ class Standing:
     assigned: bool
     halted: bool
     twin_in_doubt: bool  # a new order like this one is unknown, and no decision lets this one pass
+    limits: Mapping[str, Any]  # the mandate's
+    turnover: Won  # of the mandate's day, this order included
 
     def refusal(self, on: date) -> str | None:
         """Why it may not go out, or None."""
@@ -70,6 +75,7 @@ def verdict(recheck: Recheck, order: Order, request: Request, gate: Gate, standi
     if now >= request.send_by:
         return Verdict("stream-blind" if gate.blind else "too-late")
     reason = _own(recheck, order, request, now) or gate.refusal(subject(order)) or standing.refusal(kst_date(now))
+    reason = reason or _limits(order, request, standing)
     if reason is not None:
         return Verdict(reason)
     return WAIT if gate.blind else GO
@@ -84,6 +90,14 @@ def _own(recheck: Recheck, order: Order, request: Request, now: datetime) -> str
     if request.kind is RequestKind.AMENDMENT and order.cancelled_after(request):
         return "cancellation-requested"
     return None
+
+
+def _limits(order: Order, request: Request, standing: Standing) -> str | None:
+    """The mandate's limits may have been drawn tighter since the order was taken."""
+    price = request.price or order.price or order.limit_price
+    return still_within(
+        standing.limits, isin=order.isin, value=amount(request.quantity, price), turnover=standing.turnover
+    )  # fmt: skip
 
 
 def subject(order: Order) -> Subject:

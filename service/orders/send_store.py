@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 from sqlalchemy import (
     ColumnElement,
     FromClause,
@@ -36,6 +37,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from service.accounts.facts import account_part, number_part
 from service.controls.model import Gate
 from service.controls.parts import blind_part, gate_lock, gate_part
+from service.core.money import Won
 from service.core.secret import AccountNumber
 from service.infra.db import MOMENT, HotStatement
 from service.infra.effects import Change, Effect, Returning
@@ -150,7 +152,7 @@ def _look() -> Select[Any]:
             twin_part(bindparam("request_id", type_=Uuid)).label("twin_in_doubt"), entitled_part().label("entitled"),
             number_part().label("number"), made.label("attempts"), gate,
             account.c.contract_status, account.c.vanished, mandate.c.status.label("mandate_status"), mandate.c.starts_on,
-            mandate.c.ends_on, mandate.c.assigned, instrument.c.halted,
+            mandate.c.ends_on, mandate.c.assigned, mandate.c.limits, mandate.c.turnover, instrument.c.halted,
         )
         .select_from(joined)
         .where(orders.c.id == bindparam("order_id", type_=Uuid))
@@ -170,6 +172,7 @@ async def look(connection: asyncpg.Connection, one: Picked, com_id: str | None) 
     standing = Standing(
         row["contract_status"], bool(row["vanished"]), row["mandate_status"], row["starts_on"], row["ends_on"],
         row["entitled"], bool(row["assigned"]), bool(row["halted"]), row["twin_in_doubt"],
+        orjson.loads(row["limits"] or "{}"), Won(row["turnover"] or 0),
     )  # fmt: skip
     return Look(whole_of(row), AccountNumber(row["number"]), row["attempts"], standing, Gate.of(row))
 

@@ -1,6 +1,7 @@
 """An order through dispatch, answers and reports, on a real database with a gateway of prepared answers."""
 
 import asyncio
+import json
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -378,6 +379,30 @@ async def test_p16_a_withdrawal_waits_for_the_claim_that_has_looked_and_stops_ev
 async def waiting_for_the_gate(life: Life) -> bool:
     question = "select 1 from pg_locks where relation = 'halt_gate'::regclass and not granted"
     return bool(await fetch(life.urls.superuser, question))
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"max_order_value": "699999"}, "order-value-exceeded"),
+        ({"max_order_value": "700000"}, None),
+        ({"daily_turnover": "699999"}, "turnover-exceeded"),
+        ({"daily_turnover": "700000"}, None),
+        ({"four_eyes_threshold": "700000"}, "four-eyes-required"),
+        ({"universe": {"exclude": [ISIN]}}, "instrument-not-in-mandate"),
+    ],
+    ids=["value", "value-just-within", "turnover", "turnover-just-within", "four-eyes", "universe"],
+)
+async def test_p16_limits_drawn_tighter_after_submission_stop_the_send(
+    life: Life, limits: dict[str, Any], reason: str | None
+) -> None:
+    """10 shares at 70,000 won under a mandate with a turnover limit, so that the day's turnover is counted."""
+    await fetch(life.urls.superuser, 'update mandate set limits = \'{"daily_turnover": "100000000"}\'')
+    await life.submit()
+    await fetch(life.urls.superuser, "update mandate set limits = $1", json.dumps(limits))
+    await life.dispatch()
+    assert (await life.requests())[0]["reason"] == reason
+    assert len(life.gateway.sends) == (0 if reason else 1)
 
 
 async def test_too_late_is_refused_without_a_send(life: Life) -> None:
