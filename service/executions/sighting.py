@@ -114,24 +114,25 @@ def sort_out(
     # An order recognised by its terms has a number now, and with it the rows that change or cancel it.
     strangers = _own(owner, placed, strangers)
     known = {one.id: one for one in orders}
-    sighted = [Sighted(known[order_id], tuple(found), _present(found)) for order_id, found in placed.items() if order_id in known]
+    rows_of = {order_id: sorted(found, key=lambda one: one[0]) for order_id, found in placed.items() if order_id in known}
+    sighted = [Sighted(known[order_id], tuple(found), _present(found)) for order_id, found in rows_of.items()]
     return sighted, strangers
 
 
 def _own(
     owner: dict[str | None, UUID], placed: dict[UUID, list[tuple[int, OrderRow]]], rows: Sequence[tuple[int, OrderRow]]
 ) -> list[tuple[int, OrderRow]]:
-    """Place the rows that name a number somebody owns; their own numbers are owned from then on. What is left."""
+    """Place the rows that name a number somebody owns; their own numbers are owned from then on, and the number they change
+    too: the acknowledgement that would have told it may be lost. What is left when nothing more finds its place."""
     left: list[tuple[int, OrderRow]] = []
     for i, row in rows:
         order_id = owner.get(bare(row.order_number)) or owner.get(bare(row.original_number))
         if order_id is None:
             left.append((i, row))
             continue
-        if row.order_number:
-            owner[bare(row.order_number)] = order_id
+        owner |= {bare(one): order_id for one in (row.order_number, row.original_number) if one}
         placed.setdefault(order_id, []).append((i, row))
-    return left
+    return _own(owner, placed, left) if len(left) < len(rows) else left
 
 
 def _present(found: Sequence[tuple[int, OrderRow]]) -> str | None:

@@ -315,6 +315,25 @@ async def test_p13_the_cancel_row_of_an_order_recognised_by_its_terms_is_no_stra
     assert [(one["status"], one["broker_order_number"]) for one in found] == [("canceled", "5")]
 
 
+async def test_p13_the_row_of_an_order_known_by_its_cancellations_number_alone_is_no_strangers(life: Life) -> None:
+    """Found by the simulated day 82: the acknowledgement was lost, the cancellation told its own number only, and the row of
+    the order itself was adopted as an order of the client's. Here with an amendment between them."""
+    await life.submit()
+    await life.dispatch()
+    cl = life.gateway.sends[0].cl_ord_id
+    await life.receive(report(ExecType.NEW, "0", cl, cumulative_quantity=0, order_id="7"))
+    rows = [
+        row(life, order_number="5"),
+        row(life, order_number="6", original_number="5", is_amend=True, state="정정확인"),
+        row(life, order_number="7", original_number="6", is_cancel=True, state="취소확인"),
+    ]
+    life.clock.moment = (await life.order())["session_ends"] + timedelta(seconds=1)
+    gateway: Any = Asked(life, rows)
+    assert await sweep_account(replace(life.applier, gateway=gateway), (life.world.account, TODAY), CallClass.ROUTINE)
+    found = await fetch(life.urls.superuser, "select status from orders")
+    assert [one["status"] for one in found] == ["canceled"]
+
+
 async def test_an_answer_that_outlives_the_session_does_not_end_the_order(life: Life) -> None:
     """Asked at 15:29:59, read after the close: what the rows show is the time before the closing auction."""
     await acknowledged(life)
