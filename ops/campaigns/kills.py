@@ -22,6 +22,7 @@ from ops.campaigns.figure import Figure
 from ops.campaigns.ground import own_server
 from ops.campaigns.nursery import Armed, Child, Nursery, nursery
 from ops.campaigns.oracle import Finding, Oracle
+from ops.campaigns.proxy import NONE, seeded
 from ops.campaigns.rig import COMMANDS, CampaignError, Rig, meanwhile, rig, until
 from ops.campaigns.tally import ANY, Tally
 from ops.campaigns.traders import Traders
@@ -55,6 +56,11 @@ LATE, LATE_S = "refusal.before_commit", 31  # the market's clock is moved on: wh
 FAULTS = {
     "answer_lost_before": "0.03", "answer_lost_after": "0.03", "answer_delayed": "0.02", "stream_drop": "0.01",
     "stream_duplicate": "0.05", "stream_reorder": "0.02", "report_held": "0.03", "report_lost": "0.01",
+}  # fmt: skip
+# Of 1,000 connections to the platform, what befalls them on the way (`ops.campaigns.proxy`).
+HARMS = {
+    "slow": 50, "dripped": 10, "refused": 15, "request_cut": 10, "request_reset": 10, "reply_cut": 15, "reply_reset": 15,
+    "half_closed": 10,
 }  # fmt: skip
 SEEN = """
     select bool_and(g.open and l.until > clock_timestamp())
@@ -201,6 +207,7 @@ class Episode:
     async def _rest(self) -> None:
         """All three live and nothing is broken any more: everything must come to rest, and be true."""
         await self.rig.stage.sandbox.delete("/_sandbox/faults")
+        self.rig.proxy.set(NONE)
         self.tally.note(await self.oracle.at_rest(self.traders.intents, REST_S))
 
 
@@ -208,7 +215,7 @@ async def episode(server: EmbeddedPostgres, born_by: Nursery, tally: Tally, *, s
     """About `goal` kills on a fresh house, not beginning another after `until_s` (monotonic)."""
     began = monotonic()
     tally.seen.clear()
-    async with rig(server, born_by, seed) as made:
+    async with rig(server, born_by, seed, seeded(seed, HARMS)) as made:
         dice = random.Random(seed)
         traders = Traders(made, dice)
         eye = await asyncpg.connect(made.urls.superuser)
@@ -217,6 +224,7 @@ async def episode(server: EmbeddedPostgres, born_by: Nursery, tally: Tally, *, s
         finally:
             eye.terminate()
             await traders.close()
+            tally.harmed += sum(made.proxy.counts.values()) - made.proxy.counts["connections"]
     tally.episodes += 1
     tally.seconds += monotonic() - began
 

@@ -17,6 +17,7 @@ import httpx
 
 from ops.campaigns.ground import Urls, free_ports, fresh_database
 from ops.campaigns.nursery import Armed, Child, Nursery
+from ops.campaigns.proxy import NONE, Plan, Proxy
 from ops.day.play import Book, furnish
 from ops.day.stage import Stage
 from service.core.clock import monotonic
@@ -51,6 +52,7 @@ class Rig:
     eye: asyncpg.Connection  # superuser: sees every row
     books: list[Book]
     price: int  # won at which the market sells as much as anybody wants
+    proxy: Proxy
     children: dict[str, Child] = field(default_factory=dict)
     stepping: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -133,19 +135,21 @@ async def meanwhile(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def rig(server: EmbeddedPostgres, nursery: Nursery, seed: int) -> AsyncIterator[Rig]:
+async def rig(server: EmbeddedPostgres, nursery: Nursery, seed: int, plan: Plan = lambda _number: NONE) -> AsyncIterator[Rig]:
     """A house at 09:01 of a trading day: balances read, mandates in force, one paper offered without end at one price.
-    Its own api and worker have stopped; the campaign starts those it wants."""
+    Its own api and worker have stopped; those the campaign starts reach the platform through a proxy that harms their
+    connections as `plan` says."""
     with tempfile.TemporaryDirectory(prefix="ilim-rig-") as directory:
         async with fresh_database(server) as urls:
             serve, second, sandbox, *workers = free_ports(5)
             environ = _environ(urls, Path(directory), serve, sandbox, workers[0])
-            async with house(load(environ, None), environ, seed=seed) as built:
+            async with house(load(environ, None), environ, seed=seed) as built, Proxy(("127.0.0.1", sandbox), plan=plan) as proxy:
                 stage = Stage(built)
                 eye = await asyncpg.connect(urls.superuser)
                 clock = {"ILIM_CLOCK": f"http://127.0.0.1:{sandbox}/_sandbox/clock"}
                 ports = {"serve": serve, "serve-2": second, "worker-1": workers[0], "worker-2": workers[1]}
-                made = Rig(built, stage, urls, INVENTED | environ | clock, ports, nursery, eye, [], 0)
+                environ = INVENTED | environ | clock | _through(proxy.port)
+                made = Rig(built, stage, urls, environ, ports, nursery, eye, [], 0, proxy)
                 try:
                     await _open(made)
                     yield made
@@ -154,6 +158,13 @@ async def rig(server: EmbeddedPostgres, nursery: Nursery, seed: int) -> AsyncIte
                         await made.kill(slot)
                     await eye.close()
                     await stage.close()
+
+
+def _through(port: int) -> dict[str, str]:
+    """The platform by way of the proxy; its clock is no part of it."""
+    web = f"http://127.0.0.1:{port}"
+    stream = f"ws://127.0.0.1:{port}/v1/order/stream"
+    return {"ILIM_KOSCOM_BASE_URL": web, "ILIM_KOSCOM_ORDER_URL": web, "ILIM_KOSCOM_STREAM_URL": stream}
 
 
 def _environ(urls: Urls, directory: Path, serve: int, sandbox: int, worker: int) -> dict[str, str]:

@@ -22,6 +22,7 @@ class Tally:
     examples: list[str] = field(default_factory=list)
     orders: int = 0
     sends: int = 0
+    harmed: int = 0  # what the proxy did to connections
     episodes: int = 0
     seconds: float = 0.0
     serving: list[float] = field(default_factory=list)  # cold starts: from the order to start until it is ready
@@ -54,6 +55,7 @@ class Tally:
 
     def figures(self) -> list[Figure]:
         said = f"{len(self.places)} places, {self.kills[ANY]} at any moment, {self.orders} orders, {self.sends} sends"
+        said += f", {self.harmed} harms to connections"
         rows = [
             Figure(f"orders {kind}", self.total, self.found[kind], "kills", self.seconds, self._example(kind) or said)
             for kind in KINDS
