@@ -10,7 +10,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
-from uuid import UUID
 
 from service.core.clock import MonotonicSeconds
 from service.core.secret import AccountNumber, Secret
@@ -472,8 +471,6 @@ class Gateway(Protocol):
         """Pure: the same bytes give the same value."""
         ...
 
-
-Evidence: TypeAlias = UUID  # id of a stored raw message
 
 StoreRaw = Callable[[Sequence[RawReport]], Awaitable[Sequence[bool]]]
 """Keeps messages for good, together; says of each whether it is held."""

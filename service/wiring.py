@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.store import find_account
@@ -39,8 +38,6 @@ from service.orders.under_way import again, under_way
 from service.people import rules as people_rules
 from service.people.store import AUTHENTICATE, find_user, key_record
 from service.settings import Settings
-
-log = structlog.get_logger()
 
 KEY_BYTES = 32
 ORDER_TIMEOUTS = Timeouts(connect=2.0, pool=1.0, call=10.0)

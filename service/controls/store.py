@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.controls.model import Gate, Halt, Lock, Scope
-from service.controls.parts import gate_lock, gate_part
+from service.controls.parts import gate_part
 from service.controls.tables import broker_lock, halt, halt_gate, stream_gate
 from service.infra import leases
 from service.infra.leases import Lease
@@ -20,13 +20,7 @@ HALT_FIELDS = tuple(one.name for one in fields(Halt))
 LOCK_FIELDS = tuple(one.name for one in fields(Lock))
 
 READ = select(gate_part())  # composed once: composing takes longer than asking
-LOCK = gate_lock()
 SHUT = text("LOCK TABLE halt_gate IN EXCLUSIVE MODE")
-
-
-async def share_gate(connection: AsyncConnection) -> int:
-    """Hold the gate against halts until this transaction ends; the cluster's epoch."""
-    return int((await connection.execute(LOCK)).scalar_one())
 
 
 async def gate(connection: AsyncConnection, com_id: str | None) -> Gate:

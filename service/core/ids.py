@@ -9,7 +9,6 @@ from uuid import UUID
 from service.core.clock import real_ms
 
 BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no I, L, O, U, so that a person can read it aloud
-CL_ORD_ID_LENGTH = 20
 
 RandomBits = Callable[[int], int]
 

@@ -10,7 +10,6 @@ from typing import NewType
 Won = NewType("Won", int)
 
 MAX_QUANTITY = 10**9  # more shares than any listed Korean issue trades in a day; above it a number is a mistake
-MAX_PRICE = Decimal(10**9)
 
 
 def parse_decimal(text: str) -> Decimal:
@@ -34,11 +33,6 @@ def truncate_to_won(value: Decimal, unit: int = 1) -> Won:
     """원 미만 절사: drop below `unit` won, as brokers and the treasury do for taxes and commissions."""
     steps = (value / unit).to_integral_value(rounding=ROUND_DOWN)
     return Won(int(steps) * unit)
-
-
-def round_half_up_to_won(value: Decimal) -> Won:
-    """사사오입 to whole won, for figures shown to people (average cost)."""
-    return Won(int(value.to_integral_value(rounding=ROUND_HALF_UP)))
 
 
 def amount(quantity: int, price: Decimal) -> Won:

@@ -95,15 +95,11 @@ def _open_but_cancellations(order: Order) -> bool:
     return not all(wanted)
 
 
-def sightings(orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], rows: Sequence[OrderRow]) -> list[Sighted]:
-    """Orders with the rows that show them. `numbers` are all broker numbers known for each order."""
-    return sort_out(orders, numbers, rows)[0]
-
-
 def sort_out(
     orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], rows: Sequence[OrderRow]
 ) -> tuple[list[Sighted], list[tuple[int, OrderRow]]]:
-    """The same, and the rows that show none of these orders."""
+    """Orders with the rows that show them, and the rows that show none of these orders. `numbers` are all broker numbers known
+    for each order."""
     owner = {bare(one): order_id for order_id, known in numbers.items() for one in known}
     placed: dict[UUID, list[tuple[int, OrderRow]]] = {}
     strangers = _own(owner, placed, list(enumerate(rows)))

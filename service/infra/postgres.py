@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import secrets
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -254,7 +253,3 @@ class _Owner:
         if self._control("status").returncode == 0:
             self.control("stop", "-m", "fast", "-w", "-t", str(START_TIMEOUT_SECONDS))
         self._lock.close()
-
-    def kill_postmaster(self) -> None:
-        """SIGKILL, for fault tests."""
-        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)

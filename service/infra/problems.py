@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
@@ -31,8 +30,6 @@ from service.core.errors import (
 from service.infra.idempotency import KEY, Answer
 from service.infra.logs import request_id
 from service.infra.problem_catalogue import CATALOGUE, ProblemType, problem_type
-
-log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 STATUS: dict[type[ServiceError], int] = {

@@ -25,7 +25,6 @@ RETRY_SECONDS = 0.2  # doubled at every attempt, times a random share
 TORN = frozenset({"not-json", "not-utf8", "echo-mismatch"})  # the next attempt may well be whole
 
 Sleep = Callable[[float], Awaitable[None]]
-Attempt = Callable[[], Awaitable[Answer | NoAnswer]]
 
 log = structlog.get_logger(__name__)
 

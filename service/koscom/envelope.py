@@ -26,7 +26,6 @@ BALANCE = Api("balancelist", ("balanceList", "balance"), ("balanceList",), ("bal
 SETTLEMENTS = Api("settlelist", ("settleList", "settle"), ("settleList",), ("settleInfo",))
 ACCOUNTS = Api("accountlist", ("accountList", "account"), ("accountList",), ("account",))
 TRANSACTIONS = Api("tradebook", ("tradeBookList", "tradeBook"), ("tradeBookList",), ("tradeBook",))
-ALL_APIS = (ORDERS, BALANCE, SETTLEMENTS, ACCOUNTS, TRANSACTIONS)
 
 PageKey = str | int | None
 

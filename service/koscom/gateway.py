@@ -78,7 +78,6 @@ class KoscomGateway:
         known = profiles.load() if config.profiles is None else dict(config.profiles)
         self._profiles = profiles.chosen(known, config.brokers)
         self._config = config
-        self._limits_seen: dict[ServiceName, Mapping[str, str]] = {}
         self._purse = Purse(budget, dict(config.limits), clock)
         self._services = {name: self._service(name, transports or {}) for name in ServiceName}
         retry = Retry(config.attempts, random_bits, sleep)
@@ -100,7 +99,6 @@ class KoscomGateway:
             timeouts=config.order_timeouts if orders else config.timeouts,
             byte_limit=config.byte_limit,
             concurrency=config.concurrency,
-            noted=lambda limits: self._limits_seen.__setitem__(name, limits),
         )
 
     def _base_url(self, name: ServiceName) -> str:
@@ -122,10 +120,6 @@ class KoscomGateway:
 
     def brokers(self) -> tuple[BrokerProfile, ...]:
         return tuple(self._profiles.values())
-
-    def limits_seen(self) -> Mapping[ServiceName, Mapping[str, str]]:
-        """The rate headers of the last answer of each service, as the platform published them."""
-        return dict(self._limits_seen)
 
     async def calls_left(self, service: ServiceName, call_class: CallClass) -> int:
         """How many calls a class may still spend today. Raises Unavailable."""

@@ -11,9 +11,9 @@ aiohttp's pool survives cancellation (httpcore's does not), so the deadline may 
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import SimpleNamespace
 from typing import Any
@@ -28,20 +28,12 @@ from service.infra.failpoints import fp
 from service.infra.tls import verifying
 
 NOT_WRITTEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-LIMIT_HEADERS = (
-    "x-rate-period",
-    "x-rate-limit",
-    "x-rate-value",
-    "x-ratelimit-limit-day",
-    "x-ratelimit-remaining-day",
-)
 
 
 @dataclass(frozen=True)
 class Answer:
     status: int
     body: bytes
-    limits: Mapping[str, str] = field(default_factory=dict)  # rate headers as published, names in lower case
 
 
 @dataclass(frozen=True)
@@ -134,7 +126,6 @@ class Service:
         byte_limit: int,
         concurrency: int,
         auth: httpx.Auth | None = None,
-        noted: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
         fixed = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "ilim", **headers}
         self._client = httpx.AsyncClient(
@@ -150,7 +141,6 @@ class Service:
         self._deadline = timeouts.call
         self._byte_limit = byte_limit
         self._slots = asyncio.Semaphore(concurrency)
-        self._noted = noted
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -200,15 +190,12 @@ class Service:
 
     async def _exchange(self, method: str, path: str, arguments: dict[str, Any]) -> Answer | NoAnswer:
         async with self._client.stream(method, path, **arguments) as response:
-            limits = {name: response.headers[name] for name in LIMIT_HEADERS if name in response.headers}
-            if self._noted is not None and limits:
-                self._noted(limits)
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > self._byte_limit:
                     return NoAnswer("too-large", written=True, body=bytes(body[: self._byte_limit]))
-            return Answer(response.status_code, bytes(body), limits)
+            return Answer(response.status_code, bytes(body))
 
 
 async def _in_halves(content: bytes) -> AsyncIterator[bytes]:

@@ -108,13 +108,6 @@ def get(block: Json, *names: str) -> Any:
     return found[0] if found else None
 
 
-def need(block: Json, *names: str) -> Any:
-    value = get(block, *names)
-    if value is None:
-        raise WireError("missing-field", names[0])
-    return value
-
-
 def block_of(parent: Json, *names: str) -> Json:
     """A block that should be there: missing or of another kind, it is an error."""
     value = get(parent, *names)

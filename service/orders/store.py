@@ -119,10 +119,6 @@ async def add_request(connection: AsyncConnection, request: Request) -> None:
     await connection.execute(insert(order_request).values({name: getattr(request, name) for name in REQUEST_FIELDS}))
 
 
-async def save_request(connection: AsyncConnection, request_id: UUID, **changes: Any) -> None:
-    await connection.execute(update(order_request).where(order_request.c.id == request_id).values(**changes))
-
-
 async def save_order(connection: AsyncConnection, order_id: UUID, **changes: Any) -> None:
     """Write changed columns; the version rises with every write."""
     await connection.execute(update(orders).where(orders.c.id == order_id).values(version=orders.c.version + 1, **changes))

@@ -40,7 +40,6 @@ STATUSES = (
     "calculated",
 )
 REQUEST_STATES = ("queued", "sending", "sent", "acknowledged", "refused", "unknown")
-IN_FLIGHT = ("queued", "sending", "sent", "unknown")
 SENT_LATER = "(kind <> 'cancellation')"  # false sorts first
 OUTCOMES = ("accepted", "refused", "not_sent", "unknown")
 

@@ -16,7 +16,6 @@ _CLOSED = {
     2027: "0101 0208 0209 0301 0503 0505 0513 0719 0816 0914 0915 0916 1004 1011 1227 1231",
 }
 CLOSED_DAYS = frozenset(date(year, int(day[:2]), int(day[2:])) for year, days in _CLOSED.items() for day in days.split())
-LAST_YEAR = max(_CLOSED)
 
 # 대학수학능력시험: everything opens and closes one hour later.
 _EXAM_DAYS = frozenset({date(2025, 11, 13), date(2026, 11, 19), date(2027, 11, 18)})

@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.controls import store as controls
 from service.controls.model import Scope, UnderWay
+from service.controls.parts import gate_lock
 from service.controls.release_halt import release_halt
 from service.controls.set_halt import ROUTE, Switch, set_halt
 from service.core.clock import ManualClock
@@ -250,7 +250,7 @@ async def test_p15_submission_and_amendment_name_the_halt_and_a_cancellation_pas
 async def _claim_that_waits_little(life: Life) -> None:
     async with life.worker.transaction() as later:
         await later.execute(text("set local lock_timeout = '100ms'"))
-        await controls.share_gate(later)
+        await later.execute(gate_lock())
 
 
 async def test_p15_claims_without_a_pause_do_not_hold_a_halt_up(desk: Desk) -> None:
@@ -262,7 +262,7 @@ async def test_p15_claims_without_a_pause_do_not_hold_a_halt_up(desk: Desk) -> N
         return len(rows) == 1
 
     async with life.worker.transaction() as claim:
-        await controls.share_gate(claim)
+        await claim.execute(gate_lock())
         pressed = asyncio.create_task(desk.press())
         await until(waits)
         with pytest.raises(DBAPIError):

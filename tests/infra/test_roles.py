@@ -7,11 +7,8 @@ import hmac
 import asyncpg
 import pytest
 
-from service.core.secret import Secret
 from service.infra import roles
 from service.infra.postgres import SUPERUSER, EmbeddedPostgres
-
-PASSWORDS = {login: Secret(f"pw-of-{login}") for login in roles.LOGINS}
 
 
 def test_the_verifier_is_what_rfc_5803_says() -> None:

@@ -62,7 +62,6 @@ async def test_every_operation_of_the_document_is_a_route_of_the_file() -> None:
     assert documented <= set(matrix())
 
 
-ANSWERS = {401: "401", 403: "403"}
 ENDLESS = {"/v1/events": {"wait": "false"}}  # would go on for ever otherwise
 PLAIN = {"isin": "KR7999999999", "index": "1", "slug": "not-found"}  # parameters that name nobody's book
 

@@ -23,7 +23,6 @@ from service.sandbox.orders import Order as TheirOrder
 EACH = 12
 WATCHED = frozenset({"orders", "order_request", "attempt", "fill"})
 VERDICTS = frozenset({"rejected", "canceled", "expired", "filled"})
-AT_BROKER = frozenset({"sent", "acknowledged"})
 
 ORDERS = """
     select o.id, o.status, o.closed, o.quantity, o.price, o.filled_quantity, o.reported_quantity, o.remaining_quantity,
