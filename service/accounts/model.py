@@ -8,7 +8,6 @@ from uuid import UUID
 from service.core.money import Won
 from service.core.secret import AccountNumber
 
-IN_FORCE = "0"  # contract_status: only such an account may trade
 STATUSES = frozenset({"0", "1", "2"})  # in force, terminated, matured
 
 
@@ -21,14 +20,10 @@ class Account:
     number: AccountNumber
     name: str
     virtual_number: AccountNumber | None
-    contract_status: str  # 0 in force, 1 terminated, 2 matured
+    contract_status: str  # 0 in force, 1 terminated, 2 matured; only 0 may trade
     first_seen: datetime
     last_seen: datetime
     vanished_at: datetime | None
-
-    @property
-    def may_trade(self) -> bool:
-        return self.contract_status == IN_FORCE and self.vanished_at is None
 
 
 @dataclass(frozen=True)

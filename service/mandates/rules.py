@@ -90,11 +90,6 @@ def _term(code: str, message: str, limit: date, actual: date) -> Violation:
     return Violation(code, "account_id", message, limit.isoformat(), actual.isoformat())
 
 
-def needs_four_eyes(limits: Limits, value: Won) -> bool:
-    """An order of this value waits for a second person."""
-    return limits.four_eyes_threshold is not None and value >= limits.four_eyes_threshold
-
-
 def weight_violation(limits: Limits, *, position_value: Won, order_value: Won, total_value: Won) -> Violation | None:
     """단일종목 비중: the weight of one name after a buy, against the contract's limit, without dividing."""
     allowed = limits.single_name_weight_percent

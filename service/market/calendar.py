@@ -52,11 +52,6 @@ class Calendar:
     def previous_trading_day(self, day: date) -> date:
         return self.add_trading_days(day, -1)
 
-    def trading_days_between(self, first: date, last: date) -> int:
-        """Trading days after `first` up to and with `last`: the age of something in business days."""
-        span = (last - first).days
-        return sum(self.is_trading_day(first + timedelta(days=step)) for step in range(1, span + 1))
-
     def version(self, day: date) -> str:
         """Which calendar said so; kept beside a settlement date."""
         return self.day(day).calendar_version

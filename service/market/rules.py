@@ -3,7 +3,6 @@
 Sources: KRX 업무규정 시행세칙 (호가가격단위, 가격제한폭), KRX 표준코드 규칙 (codes).
 """
 
-import re
 from collections.abc import Iterable
 from datetime import date
 from decimal import ROUND_FLOOR, Decimal
@@ -17,7 +16,6 @@ LEVERAGE_KNOWN = (1, 2, 3)  # the master does not say it; an ETF's or ETN's limi
 FIRST_DAY = (Decimal("0.6"), Decimal(4))  # 60 % to 400 % of the offer price on the first listing day, since 2023-06-26
 UNLIMITED = frozenset({Product.ELW})
 
-ISIN = re.compile(r"KR[0-9A-Z]{9}[0-9]")
 GROUPS = {"ST": Product.STOCK, "EF": Product.ETF, "EN": Product.ETN, "EW": Product.ELW}
 AFTER_MARKET_WARNINGS = frozenset({"00", "01"})  # 투자경고 and 투자위험 stay out
 
@@ -110,15 +108,6 @@ def after_market_eligible(
     """애프터마켓: shares only; halted, managed, warned and overheated names stay out."""
     excluded = halted or liquidation or administrative or overheated != "0" or warning not in AFTER_MARKET_WARNINGS
     return product is Product.STOCK and not excluded
-
-
-def isin_ok(text: str) -> bool:
-    """A Korean ISIN with a right check digit (Luhn over the base-36 digits)."""
-    if not ISIN.fullmatch(text) or not text.isascii():
-        return False
-    digits = "".join(str(int(character, 36)) for character in text[:11])
-    total = sum(sum(divmod(int(digit) * (2 - place % 2), 10)) for place, digit in enumerate(reversed(digits)))
-    return (10 - total % 10) % 10 == int(text[11])
 
 
 def normalise_short_code(text: str) -> str:

@@ -82,13 +82,3 @@ def sell_taxes(figures: Figures, *, market: str, product: str, amount: Won, sett
 def commission(amount: Won, rate: Decimal, unit: int = 1) -> Won:
     """위탁수수료: truncated below `unit` won (1 or 10, by broker)."""
     return truncate_to_won(amount * rate, unit)
-
-
-def sale_proceeds(amount: Won, taxes: Taxes, fee: Won) -> Won:
-    """정산금액 of a sale: what reaches the account on the settlement date."""
-    return Won(amount - taxes.total - fee)
-
-
-def purchase_cost(amount: Won, fee: Won) -> Won:
-    """정산금액 of a purchase."""
-    return Won(amount + fee)

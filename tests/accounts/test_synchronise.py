@@ -85,8 +85,8 @@ async def test_new_changed_and_vanished_come_back_as_a_diff(house: House, platfo
     known = await house.known()
     assert diff.changed == [known["222"].id]
     assert diff.vanished == [known["111"].id]
-    assert not known["111"].may_trade
-    assert known["222"].may_trade
+    assert known["111"].vanished_at is not None
+    assert (known["222"].contract_status, known["222"].vanished_at) == ("0", None)
     kinds = await house.ledger()
     assert [kinds.count(f"account.{what}") for what in ("appeared", "changed", "vanished")] == [2, 1, 1]
 

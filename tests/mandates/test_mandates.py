@@ -189,12 +189,6 @@ def test_p33_weight_is_compared_without_dividing() -> None:
     assert (weight(100), weight(101)) == (False, True)  # 20 % of 1,003 is 200.6
 
 
-@pytest.mark.parametrize(("value", "due"), [(10**8 - 1, False), (10**8, True)])
-def test_four_eyes_from_the_threshold_on(value: int, due: bool) -> None:
-    assert rules.needs_four_eyes(LIMITS, Won(value)) is due
-    assert not rules.needs_four_eyes(Limits(), Won(value))
-
-
 def linked(expires: date | None = None) -> LinkedAccount:
     return LinkedAccount("00991", AccountNumber("V1234567890"), "내 계좌", expires)
 

@@ -132,11 +132,6 @@ def test_the_books_turn_when_the_last_session_ends(moment: str, day: str) -> Non
     assert CALENDAR.business_day_at(at(moment)) == date.fromisoformat(day)
 
 
-def test_age_in_business_days() -> None:
-    assert CALENDAR.trading_days_between(date(2026, 11, 20), date(2026, 11, 20)) == 0
-    assert CALENDAR.trading_days_between(date(2026, 11, 20), date(2026, 11, 24)) == 2
-
-
 async def test_the_database_holds_what_we_ship(database: Database) -> None:
     async with database.transaction() as connection:
         loaded = await load_calendar(connection)

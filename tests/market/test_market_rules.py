@@ -6,7 +6,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stdnum import isin as stdnum_isin
 
 from service.core.errors import Unavailable
 from service.market import rules, seed
@@ -97,23 +96,6 @@ def test_geared_etfs_and_first_days_are_known_shapes() -> None:
     assert checked(int(twofold.upper), int(twofold.lower), Product.ETF) == f"{twofold.upper}/{twofold.lower}"
     assert checked(int(twofold.upper), int(twofold.lower)) == "price-limits-disagree"
     assert checked(283_600, 42_540).startswith("283600/42540")
-
-
-@pytest.mark.parametrize("isin", ["KR7005930003", "KR7000660001", "KR7069500007", "KR7005931001"])
-def test_isins_with_a_right_check_digit(isin: str) -> None:
-    assert rules.isin_ok(isin)
-    wrong = isin[:-1] + str((int(isin[-1]) + 1) % 10)
-    assert not rules.isin_ok(wrong)
-
-
-@given(st.from_regex(r"KR[0-9A-Z]{9}[0-9]", fullmatch=True))
-def test_isin_check_agrees_with_an_independent_one(text: str) -> None:
-    assert rules.isin_ok(text) == stdnum_isin.is_valid(text)
-
-
-@pytest.mark.parametrize("text", ["", "US0378331005", "KR700593000", "kr7005930003", "KR7005930003\n", "KR700593000３"])
-def test_other_texts_are_no_korean_isins(text: str) -> None:
-    assert not rules.isin_ok(text)
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,6 @@ def test_p33_commission_is_truncated_to_the_brokers_unit(amount: int, unit: int)
     assert rules.commission(Won(amount), Decimal("0.00015"), unit) == amount * 15 // 100_000 // unit * unit
 
 
-def test_what_settles() -> None:
-    taxes = rules.Taxes(Won(5_000), Won(15_000))
-    assert rules.sale_proceeds(Won(10_000_000), taxes, Won(1_500)) == 9_978_500
-    assert rules.purchase_cost(Won(10_000_000), Won(1_500)) == 10_001_500
-
-
 async def test_p23_the_cycle_is_dated_data(database: Database) -> None:
     """T+1 is announced: the day it comes it is one more row."""
     async with database.transaction() as connection:
