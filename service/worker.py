@@ -51,6 +51,7 @@ class Rhythm:
     poll_s: float = 0.25
     pause_s: float = 1.0
     lease_s: float = 6.0
+    gather_s: float = 0.05  # changes that commit within this time get their numbers in the feed together
 
 
 @dataclass(frozen=True)
@@ -212,9 +213,10 @@ class Worker:
         """Events get their numbers as soon as their changes are committed, and whoever follows is woken."""
 
         async def numbered() -> int:
-            count = await feed.number(self.wiring.transaction, held.lease)
+            count = await feed.number(self.wiring.hot, held.lease)
             if count:
                 self.wiring.notifier.poke(feed.CHANNEL)
+                await asyncio.sleep(self.rhythm.gather_s)
             return count
 
         await self._loop("feed", "orders.changed", numbered)

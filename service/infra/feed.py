@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Select, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.clock import monotonic
 from service.core.errors import Conflict
 from service.infra import leases
-from service.infra.db import Transaction, Whose
+from service.infra.db import HotStatement, HotTransaction, Transaction, Whose
 from service.infra.failpoints import fp
 from service.infra.notify import Wake
 from service.infra.tables import event, event_pending
@@ -42,23 +42,27 @@ class Event:
     document: Mapping[str, Any]
 
 
-async def number(transaction: Transaction, lease: leases.Lease) -> int:
+async def number(hot: HotTransaction, lease: leases.Lease) -> int:
     """Give numbers to what has been committed. Returns how many got one; none when the lease is somebody else's."""
-    async with transaction() as connection:
+    async with hot() as connection:
         if not await leases.held(connection, lease):
             return 0
-        moved = (await connection.execute(_moving())).rowcount
+        row = await MOVE.row(connection)
         fp("feed.before_commit")
-    return max(moved, 0)
+    return int(row["moved"]) if row else 0
 
 
-def _moving() -> Any:
+def _moving() -> Select[Any]:
     """Take the oldest pending rows out and put them in, numbered after the last: one statement, so none is lost between."""
     oldest = select(event_pending.c.ordinal).order_by(event_pending.c.ordinal).limit(BATCH)
     gone = delete(event_pending).where(event_pending.c.ordinal.in_(oldest)).returning(event_pending).cte("gone")
     last = select(func.coalesce(func.max(event.c.id), 0)).scalar_subquery()
     place = last + func.row_number().over(order_by=gone.c.ordinal)
-    return insert(event).from_select(["id", *COLUMNS], select(place, *[gone.c[name] for name in COLUMNS]))
+    moved = insert(event).from_select(["id", *COLUMNS], select(place, *[gone.c[name] for name in COLUMNS]))
+    return select(func.count().label("moved")).select_from(moved.returning(event.c.id).cte("moved"))
+
+
+MOVE = HotStatement(_moving())
 
 
 async def horizon(connection: AsyncConnection) -> int:

@@ -13,14 +13,14 @@ from uuid import UUID
 
 import asyncpg
 import structlog
-from sqlalchemy import ColumnElement, and_, case, func, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import cast, literal
 
 from service.core.clock import monotonic
-from service.infra.db import Transaction
+from service.infra.db import Either, HotStatement, Transaction
 from service.infra.metrics import LEASE_HELD
 from service.infra.processes import identity, is_gone
 from service.infra.tables import lease as table
@@ -95,10 +95,18 @@ async def take_all(connection: AsyncConnection) -> None:
     await connection.execute(update(table).values(until=func.clock_timestamp(), epoch=table.c.epoch + 1))
 
 
-async def held(connection: AsyncConnection, lease: Lease) -> bool:
+HELD = HotStatement(
+    select(table.c.epoch)
+    .where(*[table.c[name] == bindparam(f"lease_{name}", type_=table.c[name].type) for name in ("name", "holder", "epoch")])
+    .where(table.c.until > func.clock_timestamp())
+    .with_for_update(read=True)
+)
+
+
+async def held(connection: Either, lease: Lease) -> bool:
     """For writers: whether it is ours now, and stays so until this transaction ends."""
-    wanted = select(table.c.epoch).where(_ours(lease), table.c.until > func.clock_timestamp())
-    return (await connection.execute(wanted.with_for_update(read=True))).first() is not None
+    found = await HELD.on(connection, lease_name=lease.name, lease_holder=lease.holder, lease_epoch=lease.epoch)
+    return bool(found)
 
 
 def lapse_part(name: ColumnElement[str], epoch: ColumnElement[int]) -> Any:

@@ -71,11 +71,11 @@ async def test_a_change_that_commits_late_is_told_late_and_not_lost(
         await late.start()
         await tell(slow, 1)
         await tell(quick, 2)
-        assert await feed.number(worker_database.transaction, held) == 1
+        assert await feed.number(worker_database.hot, held) == 1
         first = await read(database)
         assert marks(first) == [2]
         await late.commit()
-    assert await feed.number(worker_database.transaction, held) == 1
+    assert await feed.number(worker_database.hot, held) == 1
     second = await read(database, last=first[-1].id)
     assert marks(second) == [1]
     assert second[0].id > first[0].id
@@ -87,7 +87,7 @@ async def test_who_lost_the_lease_numbers_nothing(worker_database: Database, dat
     async with writer(database_urls) as connection:
         await tell(connection, 1)
         await connection.execute("update lease set epoch = epoch + 1")
-    assert await feed.number(worker_database.transaction, held) == 0
+    assert await feed.number(worker_database.hot, held) == 0
 
 
 async def test_each_caller_hears_of_his_own_books_in_an_unbroken_chain(
@@ -101,7 +101,7 @@ async def test_each_caller_hears_of_his_own_books_in_an_unbroken_chain(
             [(world.account, None), (world.other_account, None), (None, None), (None, theirs), (world.account, None)]
         ):
             await tell(connection, mark, account, user)
-    await feed.number(worker_database.transaction, held)
+    await feed.number(worker_database.hot, held)
     seen = {name: await read(database, books) for name, books in (("mine", mine), ("theirs", theirs), ("all", Books.ALL))}
     assert {name: marks(events) for name, events in seen.items()} == {
         "mine": [0, 2, 4],
@@ -120,7 +120,7 @@ async def test_who_begins_without_an_id_hears_only_what_comes(
     held = await lease(worker_database)
     async with writer(database_urls) as connection:
         await tell(connection, 1)
-        await feed.number(worker_database.transaction, held)
+        await feed.number(worker_database.hot, held)
         assert await read(database, last=None) == []
 
 
@@ -136,7 +136,7 @@ async def test_no_login_of_the_service_can_write_or_change_an_event(
     held = await lease(worker_database)
     async with writer(database_urls) as connection:
         await tell(connection, 1)
-    await feed.number(worker_database.transaction, held)
+    await feed.number(worker_database.hot, held)
     insert = "insert into {} (kind, subject_id, document) values ('forged', gen_random_uuid(), '{{}}')"
     for url in (database_urls.app, database_urls.worker, database_urls.owner):
         connection = await asyncpg.connect(url)
@@ -208,7 +208,7 @@ async def _end(
 
 
 async def _look(worker: Database, held: leases.Lease, app: Database, readers: dict[UUID | Books, list[Event]]) -> None:
-    await feed.number(worker.transaction, held)
+    await feed.number(worker.hot, held)
     found = await asyncio.gather(*[read(app, books, had[-1].id if had else 0) for books, had in readers.items()])
     for had, more in zip(readers.values(), found, strict=True):
         had.extend(more)

@@ -47,7 +47,7 @@ async def numbering(api: Api) -> AsyncIterator[tuple[Database, leases.Lease]]:
 
 
 async def number(api: Api, worker: Database, taken: leases.Lease) -> None:
-    await feed.number(worker.transaction, taken)
+    await feed.number(worker.hot, taken)
     api.wiring.notifier.poke(feed.CHANNEL)
 
 
