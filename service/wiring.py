@@ -30,7 +30,6 @@ from service.koscom.budget import LIMITS, CallLimit, ServiceName
 from service.koscom.config import KoscomConfig
 from service.koscom.gateway import KoscomGateway
 from service.koscom.store import PostgresBudget
-from service.koscom.transport import Timeouts
 from service.market.book import MarketBook
 from service.market.store import find_instrument
 from service.orders.desk import Desk
@@ -40,7 +39,6 @@ from service.people.store import AUTHENTICATE, find_user, key_record
 from service.settings import Settings
 
 KEY_BYTES = 32
-ORDER_TIMEOUTS = Timeouts(connect=2.0, pool=1.0, call=10.0)
 
 
 class ConfigurationError(Exception):

@@ -11,6 +11,11 @@ from service.koscom.transport import Timeouts
 
 MEGABYTE = 1024 * 1024
 
+INQUIRY_TIMEOUTS = Timeouts(connect=2.0, read=5.0, pool=3.0, call=8.0)
+# A connection may take as long as a claim allows its first byte (3 s), and then the platform has its five seconds. All of it
+# is well within the 30 s after which a request without an answer is taken for lost.
+ORDER_TIMEOUTS = Timeouts(connect=2.0, read=5.0, pool=3.0, call=8.0)
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -56,8 +61,8 @@ class KoscomConfig:
     venue: str = "XKRX"
     nation: str = "KR"
     paths: Paths = field(default_factory=Paths)
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    order_timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = INQUIRY_TIMEOUTS
+    order_timeouts: Timeouts = ORDER_TIMEOUTS
     stream_times: StreamTimes = field(default_factory=StreamTimes)
     byte_limit: int = 8 * MEGABYTE
     frame_limit: int = 16 * MEGABYTE

@@ -48,12 +48,12 @@ class NoAnswer:
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds. `call` is the deadline over all of it."""
+    """Seconds. None has a value of its own: whoever calls decides all four."""
 
-    connect: float = 2.0
-    read: float = 5.0
-    pool: float = 3.0  # waiting for a free connection and connecting together
-    call: float = 8.0
+    connect: float
+    read: float  # of silence; the same for writing
+    pool: float  # waiting for a free connection and connecting together
+    call: float  # the deadline over all of it
 
 
 @dataclass
