@@ -82,6 +82,19 @@ class EventOut(BaseModel):
     document: dict[str, Any] = Field(description="what it is now, in short; ask for the subject to see it whole")
 
 
+EVENTS = {
+    "id": {"description": "of the event; send the last one as `Last-Event-ID` to go on"},
+    "event": {"description": "its `kind`"},
+    "data": {"contentMediaType": "application/json", "contentSchema": EventOut.model_json_schema()},
+}
+FOLLOWED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The changes, one event each; a comment now and then shows that the line is up",
+        "content": {"text/event-stream": {"itemSchema": {"properties": EVENTS}}},  # beside what FastAPI says of any stream
+    }
+}
+
+
 async def reader(request: Request, principal: Annotated[Principal, require(*READERS)]) -> feed.Reader:
     """Follows in the caller's books, for as long as the key is good."""
     app, token = request.app, request.headers["authorization"].partition(" ")[2]
@@ -112,7 +125,7 @@ async def place(
     "/events",
     summary="Follow changes",
     response_class=EventSourceResponse,
-    responses=problem_responses("authentication-required", "role-required", "validation-failed", "event-not-reached"),
+    responses=FOLLOWED | problem_responses("authentication-required", "role-required", "validation-failed", "event-not-reached"),
 )
 async def follow_events(
     request: Request,

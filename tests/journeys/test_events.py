@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import jsonschema_rs
 import pytest
 import uvicorn
 
@@ -70,6 +71,21 @@ async def test_an_order_is_told_once_to_its_manager_and_to_nobody_elses(api: Api
     assert told["stranger"] == []
     assert mine[0] in told["operations"]
     assert mine[0] in told["compliance"]
+
+
+async def test_the_document_says_what_an_event_holds(api: Api) -> None:
+    async with numbering(api) as (worker, taken):
+        await api.order()
+        await number(api, worker, taken)
+    document = (await api.call(None, "GET", "/openapi.json")).json()
+    stream = document["paths"]["/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    said = stream["itemSchema"]["properties"]["data"]["contentSchema"]
+    told = await ids_after(api, "manager", 0)
+    assert told
+    for one in told:
+        assert set(one) == set(said["properties"])
+        jsonschema_rs.Draft202012Validator(said, validate_formats=True).validate(one)
+    assert [name for name, field in said["properties"].items() if not field.get("description")] == []
 
 
 async def test_a_follower_hears_at_once_and_goes_on_where_it_left_off(api: Api) -> None:
