@@ -25,6 +25,7 @@ from service.core.principal import Principal, Role
 from service.infra import paging
 from service.infra.caller import Caller, require
 from service.infra.db import Books, Whose
+from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
 from service.infra.problems import problem_responses
 from service.mandates.store import mandates_of_accounts
@@ -33,8 +34,6 @@ from service.market.store import isins_by_short_code, load_calendar
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
 
 Operations = Annotated[Principal, require(Role.OPERATIONS)]
-Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
 READ = ("authentication-required", "validation-failed")
 
 

@@ -13,6 +13,7 @@ from service.core.errors import NotFound
 from service.core.principal import Principal, Role
 from service.infra import answers, paging
 from service.infra.caller import require
+from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
 from service.infra.problems import problem_responses
 
@@ -70,8 +71,8 @@ async def list_entries(
     subject_id: Annotated[Word, Query(description="id of the subject")] = None,
     since: Annotated[AwareDatetime | None, Query(description="written at or after")] = None,
     until: Annotated[AwareDatetime | None, Query(description="written before")] = None,
-    limit: Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")] = paging.DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the answer before")] = None,
+    limit: Limit = paging.DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> Response:
     """Entries, newest first. The look-up is an entry itself."""
     wanted = store.EntryFilter(kind, subject_kind, subject_id, since, until)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from service.controls import store
@@ -15,6 +15,7 @@ from service.controls.set_halt import ROUTE, halt_document, set_halt
 from service.core.principal import Principal, Role
 from service.infra import answers, idempotency, paging
 from service.infra.caller import require
+from service.infra.http import Cursor, Key, Limit
 from service.infra.logs import request_id
 from service.infra.problems import problem_responses
 
@@ -22,7 +23,6 @@ router = APIRouter(prefix="/v1", tags=["controls"])
 
 Operator = Annotated[Principal, require(Role.OPERATIONS)]
 Reader = Annotated[Principal, require(Role.OPERATIONS, Role.COMPLIANCE, Role.APPROVER)]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", description="a new random key for every new intent")]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Reason = Annotated[Words, Query(description="why, for whoever reads it later")]
 CALLED = ("authentication-required", "role-required", "validation-failed")
@@ -96,8 +96,7 @@ async def post_halt(request: Request, body: NewHalt, principal: Operator, key: K
         request.app.state.wiring.switch, body.scope, body.target, body.reason, principal=principal, intent=intent,
         request_id=request_id.get(),
     )  # fmt: skip
-    headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
-    return Response(answer.body, answer.status, headers=headers, media_type=answer.content_type)
+    return answers.given(answer)
 
 
 @router.get("/halts", summary="List halts", response_model=HaltPage, responses=problem_responses(*CALLED, "cursor-invalid"))
@@ -105,8 +104,8 @@ async def get_halts(
     request: Request,
     _caller: Reader,
     standing: Annotated[bool | None, Query(description="only those that stand, or only those released")] = None,
-    limit: Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")] = paging.DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the answer before")] = None,
+    limit: Limit = paging.DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> Response:
     """Halts, newest first."""
     before = paging.after_uuid(cursor)
@@ -163,8 +162,8 @@ async def get_locks(
     request: Request,
     _caller: Reader,
     standing: Annotated[bool | None, Query(description="only those that stand, or only those released")] = None,
-    limit: Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")] = paging.DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the answer before")] = None,
+    limit: Limit = paging.DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> Response:
     """Brokers whose messages drifted from their profile, newest first."""
     before = paging.after_uuid(cursor)

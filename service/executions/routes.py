@@ -21,6 +21,7 @@ from service.gateway import Side
 from service.infra import answers, paging
 from service.infra.caller import require
 from service.infra.db import Transaction
+from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
 from service.infra.problems import problem_responses
 from service.orders import store as orders
@@ -29,9 +30,6 @@ from service.orders.intents import books_of, order_not_found
 router = APIRouter(prefix="/v1", tags=["executions"])
 
 Reader = Annotated[Principal, require(Role.MANAGER, Role.APPROVER, Role.OPERATIONS, Role.COMPLIANCE)]
-
-Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
 
 
 class FillOut(BaseModel):
@@ -206,8 +204,8 @@ async def list_messages(
     request: Request,
     principal: Overseer,  # noqa: ARG001
     state: Annotated[Aside | None, Query(description="only these")] = None,
-    limit: Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")] = paging.DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the answer before")] = None,
+    limit: Limit = paging.DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> Response:
     """Reports nobody could apply, oldest first: parked, quarantined, unmatched."""
     after = paging.after_number(cursor)

@@ -7,17 +7,17 @@ swallows disconnects.
 import re
 from collections import Counter
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
-from fastapi import HTTPException, Request
+from fastapi import Header, HTTPException, Query, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.core.clock import monotonic
 from service.core.errors import BadRequest, Invalid, Violation
 from service.core.ids import uuid7
-from service.infra import strict_json
+from service.infra import paging, strict_json
 from service.infra.db import is_away
 from service.infra.logs import request_id
 from service.infra.metrics import HTTP_IN_FLIGHT, HTTP_SECONDS
@@ -148,6 +148,10 @@ class _Exchange:
 
 
 # --- what every route asks of a request's form -------------------------------------------------------------------------
+
+Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", description="a new random key for every new intent")]
 
 
 async def strictly(request: Request) -> None:

@@ -11,6 +11,7 @@ from service.core.principal import Principal, Role
 from service.core.secret import Secret
 from service.infra import paging
 from service.infra.caller import Caller, require
+from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
 from service.infra.problems import problem_responses
 from service.mandates import store
@@ -33,8 +34,6 @@ from service.mandates.schemas import (
 router = APIRouter(prefix="/v1", tags=["mandates"])
 
 Writer = Annotated[Principal, require(Role.OPERATIONS, Role.ADMINISTRATOR)]
-Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
 READ = ("authentication-required", "validation-failed")
 WRITE = (*READ, "role-required")
 

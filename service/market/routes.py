@@ -13,6 +13,7 @@ from service.core.money import plain
 from service.core.principal import Principal, Role
 from service.infra import paging
 from service.infra.caller import Caller, require
+from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
 from service.infra.problems import problem_responses
 from service.market import store
@@ -22,8 +23,6 @@ from service.market.synchronise_instruments import InstrumentsDiff, synchronise_
 router = APIRouter(prefix="/v1/instruments", tags=["market"])
 
 Operations = Annotated[Principal, require(Role.OPERATIONS)]
-Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
 Word = Annotated[str | None, Query(max_length=60, pattern=r"^[^\x00]*$")]
 REFUSED = ("authentication-required", "validation-failed")
 

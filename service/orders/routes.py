@@ -11,6 +11,7 @@ from service.core.principal import Principal, Role
 from service.gateway import Side
 from service.infra import answers, idempotency, paging
 from service.infra.caller import require
+from service.infra.http import Cursor, Key, Limit
 from service.infra.idempotency import Answer, Intent
 from service.infra.logs import request_id
 from service.infra.problems import problem_responses
@@ -33,10 +34,7 @@ Canceller = Annotated[Principal, require(Role.MANAGER, Role.OPERATIONS)]
 Proposer = Annotated[Principal, require(Role.MANAGER, Role.OPERATIONS)]
 Second = Annotated[Principal, require(Role.APPROVER, Role.OPERATIONS)]
 Reader = Annotated[Principal, require(Role.MANAGER, Role.APPROVER, Role.OPERATIONS, Role.COMPLIANCE)]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", description="a new random key for every new intent")]
 Prefer = Annotated[str | None, Header(description="`wait=N`: hold the answer until the broker has spoken, at most 10 s")]
-Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
 
 CONFIRM = "confirm"
 CALLING = (
@@ -85,12 +83,6 @@ def refuse_shape(found: list[Violation]) -> None:
         raise Invalid(found[0].code, found[0].message, violations=tuple(found))
 
 
-def given(answer: Answer) -> Response:
-    """An answer as it is stored: the first time and every time after."""
-    headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
-    return Response(answer.body, answer.status, headers=headers, media_type=answer.content_type)
-
-
 def created(description: str) -> dict[int | str, dict[str, Any]]:
     return {201: {"model": schemas.OrderOut, "description": description}}
 
@@ -111,7 +103,7 @@ async def submit_order(
     intent = idempotency.intent(user_id=principal.user_id, route=ROUTE, key=key, body=content, hold_s=hold(prefer))
     desk = desk_of(request)
     answer = await submit(desk, body.asked(), principal=principal, intent=intent, request_id=request_id.get() or "")
-    return given(await _waited(request, answer, prefer, principal, intent))
+    return answers.given(await _waited(request, answer, prefer, principal, intent))
 
 
 async def _waited(request: Request, answer: Answer, prefer: str | None, principal: Principal, intent: Intent) -> Answer:
@@ -205,7 +197,7 @@ async def amend_order(
         desk_of(request), order_id, price=schemas.decimal_or_none(body.price), quantity=body.quantity,
         principal=principal, intent=intent, request_id=request_id.get() or "",
     )  # fmt: skip
-    return given(await _waited(request, answer, prefer, principal, intent))
+    return answers.given(await _waited(request, answer, prefer, principal, intent))
 
 
 @router.post(
@@ -227,7 +219,7 @@ async def cancel_order(
     content = body.model_dump(mode="json") if body else {}
     intent = _intent(principal, "cancellations", order_id, key, content, prefer)
     answer = await cancel(desk_of(request), order_id, principal=principal, intent=intent, request_id=request_id.get() or "")
-    return given(await _waited(request, answer, prefer, principal, intent))
+    return answers.given(await _waited(request, answer, prefer, principal, intent))
 
 
 @router.post(
@@ -247,7 +239,7 @@ async def propose_resolution(
         desk_of(request), order_id, doubtful=body.request_id, conclusion=body.conclusion, reason=body.reason,
         principal=principal, intent=intent, request_id=request_id.get() or "",
     )  # fmt: skip
-    return given(answer)
+    return answers.given(answer)
 
 
 @router.post(
@@ -268,7 +260,7 @@ async def decide_resolution(
         desk_of(request), order_id, resolution_id, confirm=body.decision == CONFIRM, reason=body.reason,
         principal=principal, intent=intent, request_id=request_id.get() or "",
     )  # fmt: skip
-    return given(answer)
+    return answers.given(answer)
 
 
 def _intent(

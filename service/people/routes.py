@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from service.core.principal import Principal, Role
 from service.infra import paging
 from service.infra.caller import require
+from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
 from service.infra.problems import problem_responses
 from service.people import store
@@ -22,8 +23,6 @@ from service.people.revoke_key import revoke_key
 router = APIRouter(prefix="/v1", tags=["people"])
 
 Administrator = Annotated[Principal, require(Role.ADMINISTRATOR)]
-Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
 REFUSED = ("authentication-required", "role-required", "validation-failed")
 
 
