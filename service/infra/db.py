@@ -44,10 +44,13 @@ SESSION_SETTINGS = {
 
 HOT_SETTINGS = {
     "lock_timeout": "2000",  # a parallel twin waits this long, then 409
-    # Hot statements find rows by key, so one plan is right for all values, and planning costs more than running. A plan
-    # made while tables are empty would read them whole for as long as the connection lives.
+    # Hot statements find rows by key and in an index's order, so one plan is right for all values, and planning costs more
+    # than running. A plan made while tables are empty would read them whole, or read and sort a whole queue for its first
+    # row, for as long as the connection lives.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
 }
 
 

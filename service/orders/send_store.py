@@ -78,7 +78,8 @@ def _pick(limit: ColumnElement[int]) -> HotStatement:
     and all but cancellations while the stream `com_id` is not seen, unless their time is up. A cancellation waits while a
     request of its order is on its way, or it would overtake what it cancels. Read committed: a request may have moved since
     we looked, its order is locked from now on. The limit is written into the text:
-    a plan made for any limit would sort the queue."""
+    a plan made for any limit would sort the queue. And brokers are compared so that no index on them fits: by one of those a
+    plan made while orders are few would read a broker's whole day for each request in the queue."""
     other, c = order_request.alias("other"), order_request.c
     on_its_way = exists().where(other.c.order_id == c.order_id, other.c.state == "sending")
     # Written as in the index: with values bound later neither its condition nor its order would be recognised.
@@ -92,7 +93,7 @@ def _pick(limit: ColumnElement[int]) -> HotStatement:
         .join(orders, orders.c.id == c.order_id)
         .where(
             c.state == queued,
-            orders.c.broker == func.any(bindparam("brokers", type_=ARRAY(Text))),
+            func.array_position(bindparam("brokers", type_=ARRAY(Text)), orders.c.broker).is_not(None),
             ripe,
             or_(sent_later, ~on_its_way),
             or_(~sent_later, ~blind_part(), c.send_by <= bindparam("now", type_=MOMENT)),
