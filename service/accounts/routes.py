@@ -27,7 +27,7 @@ from service.infra.caller import Caller, require
 from service.infra.db import Books, Whose
 from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
-from service.infra.problems import problem_responses
+from service.infra.problem_document import problem_responses
 from service.mandates.store import mandates_of_accounts
 from service.market.store import isins_by_short_code, load_calendar
 

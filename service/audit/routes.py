@@ -15,7 +15,7 @@ from service.infra import answers, paging
 from service.infra.caller import require
 from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
-from service.infra.problems import problem_responses
+from service.infra.problem_document import problem_responses
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 

@@ -16,7 +16,7 @@ from service.core.principal import Principal, Role
 from service.infra import answers, feed
 from service.infra.caller import require
 from service.infra.db import Books
-from service.infra.problems import problem_responses
+from service.infra.problem_document import problem_responses
 from service.orders.intents import books_of
 
 router = APIRouter(prefix="/v1", tags=["operation"])

@@ -17,7 +17,7 @@ from service.infra import answers, idempotency, paging
 from service.infra.caller import require
 from service.infra.http import Cursor, Key, Limit
 from service.infra.logs import request_id
-from service.infra.problems import problem_responses
+from service.infra.problem_document import problem_responses
 
 router = APIRouter(prefix="/v1", tags=["controls"])
 

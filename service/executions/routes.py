@@ -23,7 +23,7 @@ from service.infra.caller import require
 from service.infra.db import Transaction
 from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
-from service.infra.problems import problem_responses
+from service.infra.problem_document import problem_responses
 from service.orders import store as orders
 from service.orders.intents import books_of, order_not_found
 

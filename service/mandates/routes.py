@@ -13,7 +13,7 @@ from service.infra import paging
 from service.infra.caller import Caller, require
 from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
-from service.infra.problems import problem_responses
+from service.infra.problem_document import problem_responses
 from service.mandates import store
 from service.mandates.amend_mandate import Changes, amend_mandate
 from service.mandates.create_client import create_client

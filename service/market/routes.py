@@ -15,7 +15,7 @@ from service.infra import paging
 from service.infra.caller import Caller, require
 from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
-from service.infra.problems import problem_responses
+from service.infra.problem_document import problem_responses
 from service.market import store
 from service.market.model import Instrument, InstrumentDay
 from service.market.synchronise_instruments import InstrumentsDiff, synchronise_instruments

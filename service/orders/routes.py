@@ -14,7 +14,7 @@ from service.infra.caller import require
 from service.infra.http import Cursor, Key, Limit
 from service.infra.idempotency import Answer, Intent
 from service.infra.logs import request_id
-from service.infra.problems import problem_responses
+from service.infra.problem_document import problem_responses
 from service.orders import schemas, store
 from service.orders.amend import amend
 from service.orders.cancel import cancel

@@ -12,7 +12,7 @@ from service.infra import paging
 from service.infra.caller import require
 from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
-from service.infra.problems import problem_responses
+from service.infra.problem_document import problem_responses
 from service.people import store
 from service.people.change_user import change_user
 from service.people.create_user import create_user

@@ -17,7 +17,8 @@ from service.infra.caller import Caller, require
 from service.infra.http import SECURITY_HEADERS, Front
 from service.infra.metrics import REGISTRY
 from service.infra.problem_catalogue import CATALOGUE
-from service.infra.problems import STATUS, problem_responses
+from service.infra.problem_document import problem_responses
+from service.infra.problems import STATUS
 
 KIM = Principal(UUID(int=1), "kim", frozenset({Role.MANAGER}))
 
