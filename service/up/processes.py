@@ -1,13 +1,8 @@
-"""`ilim up`: the whole house on this machine. An embedded PostgreSQL, the sandbox, one api and one worker.
-
-For newcomers and for demonstrations: the platform, the brokers and the licence are invented. Every process started here is
-ended here, by its process id, whatever happens in between.
-"""
+"""What runs: the database, the platform's stand-in, an api and a worker, each ended by the process id it was started with."""
 
 import asyncio
 import base64
 import contextlib
-import json
 import os
 import secrets
 import signal
@@ -16,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import IO, Any
 
@@ -235,119 +230,3 @@ def describe(built: House) -> dict[str, Any]:
         "users": built.users,
         "invented": "brokers, accounts, people, licence and credentials of the sandbox are invented",
     }
-
-
-async def run(settings: Settings, environ: dict[str, str]) -> int:
-    """`ilim up`: everything, until a signal or until a part ends by itself."""
-    stop = stop_event()
-    async with house(settings, environ) as built:
-        write_private(settings.data_dir / "start.json", json.dumps(describe(built), indent=2))
-        await open_market(built)
-        print(f"up: {built.api_url}/docs — keys are in {settings.data_dir / 'start.json'}, logs in {built.logs}", flush=True)  # noqa: T201
-        ended = await stay(built, stop)
-    if ended:
-        print(f"{ended} ended by itself; its log is {built.logs / ended}.log", file=sys.stderr)  # noqa: T201
-    return 1 if ended else 0
-
-
-def stop_event() -> asyncio.Event:
-    """Set by SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
-
-
-async def stay(built: House, stop: asyncio.Event) -> str | None:
-    """Until told to stop, looking after the market day; the name of a part that ended by itself."""
-    while not stop.is_set():
-        ended = built.ended()
-        if ended:
-            return ended
-        await turn_the_day(built)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await stop.wait()
-    return None
-
-
-# --- the market's day ------------------------------------------------------------------------------------------------
-
-NIGHT = (timedelta(hours=20, minutes=10), timedelta(hours=8, minutes=5))  # what is looked at between two days
-MORNING = timedelta(hours=10)
-AFTERNOON = timedelta(hours=15, minutes=20)
-
-
-async def open_market(built: House) -> None:
-    """From the morning's readings to 10:00, then at real speed."""
-    async with httpx.AsyncClient(base_url=built.sandbox_url, trust_env=False, timeout=60) as sandbox:
-        now = await market_time(sandbox)
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        for at in (NIGHT[1], MORNING):
-            if now < midnight + at:
-                await set_clock(built, sandbox, {"now": (midnight + at).isoformat()})
-                await jobs_done(built, midnight.date())
-        await set_clock(built, sandbox, {"rate": 1})
-
-
-async def turn_the_day(built: House) -> None:
-    """At 15:20 the night passes quickly, so that a stranger's order always finds a market."""
-    async with httpx.AsyncClient(base_url=built.sandbox_url, trust_env=False, timeout=60) as sandbox:
-        now = await market_time(sandbox)
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        if now >= midnight + AFTERNOON:
-            await next_morning(built, sandbox)
-
-
-async def next_morning(built: House, sandbox: httpx.AsyncClient) -> None:
-    """Through the evening to 10:00 of the next trading day, pausing where the service reads the brokers."""
-    now = await market_time(sandbox)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    await set_clock(built, sandbox, {"rate": 0})
-    if now < midnight + NIGHT[0]:
-        await set_clock(built, sandbox, {"now": (midnight + NIGHT[0]).isoformat()})
-    day = await trading_day_after(built, midnight.date())
-    morning = midnight + (day - midnight.date())
-    await set_clock(built, sandbox, {"now": (morning + NIGHT[1]).isoformat()})
-    await jobs_done(built, day)
-    await set_clock(built, sandbox, {"now": (morning + MORNING).isoformat()})
-    await set_clock(built, sandbox, {"rate": 1})
-
-
-async def trading_day_after(built: House, day: date) -> date:
-    database = Database(built.database_urls[WORKER].reveal(), application="ilim-up")
-    try:
-        async with database.transaction() as connection:
-            return (await load_calendar(connection)).next_trading_day(day)
-    finally:
-        await database.close()
-
-
-async def market_time(sandbox: httpx.AsyncClient) -> datetime:
-    return datetime.fromisoformat((await sandbox.get("/_sandbox/clock")).json()["now"])
-
-
-async def set_clock(built: House, sandbox: httpx.AsyncClient, change: dict[str, Any]) -> None:
-    """Move the market's clock and wait until api and worker have seen it."""
-    answer = (await sandbox.post("/_sandbox/clock", json=change)).raise_for_status()
-    version = answer.json()["version"]
-    async with httpx.AsyncClient(trust_env=False) as client:
-        for url in (built.api_url, built.worker_url):
-            while (await client.get(f"{url}/readyz")).json()["clock"].get("version", 0) < version:  # noqa: ASYNC110 - another process moves it
-                await asyncio.sleep(0.01)
-
-
-async def jobs_done(built: House, day: date, within_s: float = 60.0) -> None:
-    """Wait until the morning's readings of a day are complete. Raises StartError."""
-    until = monotonic() + within_s
-    headers = {"Authorization": f"Bearer {built.users['operations']['key']}"}
-    async with httpx.AsyncClient(base_url=built.api_url, headers=headers, trust_env=False) as client:
-        while monotonic() < until:
-            last = (await client.get("/v1/status")).json()["jobs"]["last"]
-            fresh = [
-                name for name, one in last.items() if one["slot"].startswith(day.isoformat()) and one["outcome"] == "complete"
-            ]
-            if {"instruments", "accounts", "openings"} <= set(fresh):
-                return
-            await asyncio.sleep(0.1)
-    raise StartError(f"the morning's readings of {day} did not complete; see {built.logs / 'worker'}.log")
