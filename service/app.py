@@ -17,7 +17,7 @@ from service.console.routes import router as console
 from service.controls.routes import router as controls
 from service.core.clock import Clock
 from service.executions.routes import router as executions
-from service.infra import docs_page, metrics, problems
+from service.infra import docs_page, memory, metrics, problems
 from service.infra.caller import Authenticator
 from service.infra.db import Database
 from service.infra.http import DEFAULT_MAX_BODY_BYTES, Front, strictly
@@ -87,8 +87,15 @@ def create_app(
 
 def application(settings: Settings) -> FastAPI:
     """The service as `ilim serve` runs it."""
+
+    @asynccontextmanager
+    async def settled() -> AsyncIterator[Wiring]:
+        async with assemble(settings, url=settings.database_url, process="api") as wiring:
+            memory.settle()
+            yield wiring
+
     return create_app(
-        lambda: assemble(settings, url=settings.database_url, process="api"),
+        settled,
         ROUTERS,
         max_body_bytes=settings.max_body_bytes,
         https=settings.deployment == "production",

@@ -27,7 +27,7 @@ from service.executions.inbox import Inbox
 from service.executions.sweep import Sweeper
 from service.executions.watch import Watch
 from service.gateway import CallClass
-from service.infra import feed, idempotency, jobs, leases
+from service.infra import feed, idempotency, jobs, leases, memory
 from service.infra.processes import identity
 from service.infra.worker_pages import pages as pages_of
 from service.koscom.budget import ServiceName
@@ -316,6 +316,7 @@ async def _run(settings: Settings) -> None:
             )
         )
         serving = asyncio.create_task(pages._serve())
+        memory.settle()
         try:
             await worker.run()
         finally:
