@@ -4,9 +4,10 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,14 +16,12 @@ from service.accounts.store import find_account
 from service.audit.evidence import Vault
 from service.controls.model import Scope
 from service.controls.set_halt import Switch
-from service.core.clock import Clock, SystemClock, monotonic, real_now
-from service.core.errors import Unauthenticated
-from service.core.principal import Principal
+from service.core.clock import Clock, SystemClock, monotonic
 from service.core.secret import Secret
 from service.gateway import CallClass
 from service.infra import problems
 from service.infra.caller import Authenticator
-from service.infra.db import Database, HotStatement, HotTransaction, Transaction
+from service.infra.db import Database, HotTransaction, Transaction
 from service.infra.driven_clock import DrivenClock
 from service.infra.notify import Listener, Notifier
 from service.koscom import profiles
@@ -35,7 +34,8 @@ from service.market.store import find_instrument
 from service.orders.desk import Desk
 from service.orders.under_way import again, under_way
 from service.people import rules as people_rules
-from service.people.store import AUTHENTICATE, find_user, key_record
+from service.people.authenticate import authenticate
+from service.people.store import find_user
 from service.settings import Settings
 
 KEY_BYTES = 32
@@ -138,7 +138,7 @@ def wire(
         listener=listener,
         vault=vault_of(settings),
         pepper=pepper,
-        authenticate=_authenticator(database, pepper),
+        authenticate=partial(authenticate, database, pepper),
         desk=desk,
         switch=switch,
     )
@@ -232,21 +232,3 @@ def data_key(settings: Settings) -> bytes:
 def derived(key: bytes, purpose: str) -> bytes:
     """A key of its own for each purpose (HKDF's expand step, one block)."""
     return hmac.new(key, purpose.encode() + b"\x01", hashlib.sha256).digest()
-
-
-IDENTIFY = HotStatement(AUTHENTICATE)
-
-
-def _authenticator(database: Database, pepper: bytes) -> Callable[[str], Awaitable[Principal]]:
-    """Asked of the database on every call, so that a revoked key or a role taken away holds at once."""
-
-    async def authenticate(token: str) -> Principal:
-        prefix = people_rules.prefix_of(token) or ""
-        async with database.raw() as connection:
-            row = await IDENTIFY.row(connection, key_prefix=prefix)
-        principal = people_rules.principal_of(key_record(row) if row else None, token, pepper, real_now())
-        if principal is None:
-            raise Unauthenticated("authentication-required", "The API key is not known, has expired or was revoked.")
-        return principal
-
-    return authenticate

@@ -6,14 +6,14 @@ Refusal: Unauthenticated `authentication-required`, the same words whatever was 
 from service.core.clock import real_now
 from service.core.errors import Unauthenticated
 from service.core.principal import Principal
-from service.infra.db import Transaction
+from service.infra.db import Database
 from service.people import rules, store
 
 
-async def authenticate(*, transaction: Transaction, pepper: bytes, token: str) -> Principal:
+async def authenticate(database: Database, pepper: bytes, token: str) -> Principal:
     # A text of another form is looked up all the same, under a prefix that no key has.
     prefix = rules.prefix_of(token) or ""
-    async with transaction() as connection:
+    async with database.raw() as connection:
         record = await store.key_by_prefix(connection, prefix)
     principal = rules.principal_of(record, token, pepper, real_now())
     if principal is None:

@@ -1,19 +1,19 @@
 """Questions to the database about users and keys."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import Row, Text, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.principal import Role
+from service.infra.db import HotStatement
 from service.people.model import ApiKey, KeyRecord, User
 from service.people.tables import api_key, app_user
 
-# One row by the prefix of a presented token: also for the raw driver, as HotStatement(AUTHENTICATE), bind `key_prefix`.
-AUTHENTICATE = (
+BY_PREFIX = HotStatement(
     select(
         api_key.c.id.label("key_id"),
         app_user.c.id.label("user_id"),
@@ -29,18 +29,13 @@ AUTHENTICATE = (
 )
 
 
-def key_record(row: Mapping[Any, Any]) -> KeyRecord:
-    """The answer of AUTHENTICATE, from either driver."""
-    return KeyRecord(**{**dict(row), "roles": roles_of(row["roles"])})
-
-
 def roles_of(texts: list[str]) -> frozenset[Role]:
     return frozenset(Role(text) for text in texts)
 
 
-async def key_by_prefix(connection: AsyncConnection, prefix: str) -> KeyRecord | None:
-    row = (await connection.execute(AUTHENTICATE, {"key_prefix": prefix})).mappings().one_or_none()
-    return None if row is None else key_record(row)
+async def key_by_prefix(connection: asyncpg.Connection, prefix: str) -> KeyRecord | None:
+    row = await BY_PREFIX.row(connection, key_prefix=prefix)
+    return None if row is None else KeyRecord(**{**dict(row), "roles": roles_of(row["roles"])})
 
 
 async def find_user(connection: AsyncConnection, user_id: UUID) -> User | None:

@@ -1,6 +1,6 @@
 """API keys: what is stored, who is let in, and that what was taken away holds on the next call."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
@@ -10,8 +10,8 @@ from service.core.clock import real_now
 from service.core.errors import Conflict, Invalid, NotFound, Unauthenticated
 from service.core.ids import uuid7
 from service.core.principal import Principal, Role
-from service.infra.db import Database, HotStatement
-from service.people import rules, store
+from service.infra.db import Database
+from service.people import rules
 from service.people.authenticate import authenticate
 from service.people.change_user import change_user
 from service.people.create_user import create_user
@@ -29,7 +29,7 @@ async def user(database: Database) -> User:
 
 
 async def entering(database: Database, token: str, pepper: bytes = PEPPER) -> Principal:
-    return await authenticate(transaction=database.transaction, pepper=pepper, token=token)
+    return await authenticate(database, pepper, token)
 
 
 async def test_a_key_says_who_calls(database: Database, user: User) -> None:
@@ -93,17 +93,6 @@ async def test_every_wrong_token_gets_the_same_answer(database: Database, user: 
             await entering(database, text)
         answers.add((refusal.value.slug, refusal.value.detail))
     assert len(answers) == 1
-
-
-async def test_the_hot_path_reads_the_same_record(database: Database, user: User) -> None:
-    _, token = await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=user.id)
-    prefix = rules.prefix_of(token.reveal())
-    async with database.raw() as connection:
-        row = await HotStatement(store.AUTHENTICATE).row(connection, key_prefix=prefix)
-    assert row is not None
-    found = rules.principal_of(store.key_record(row), token.reveal(), PEPPER, datetime.now(UTC))
-    assert found is not None
-    assert found.user_id == user.id
 
 
 async def test_refusals_of_users(database: Database, user: User) -> None:
