@@ -1,4 +1,5 @@
-"""Change the roles of a user or switch the user off. It holds from the next call on: nothing is cached.
+"""Change the roles of a user or switch the user off. It holds from the next call on: nothing is cached. Nor does a claim of
+a send that has looked at the user commit afterwards: a trigger of the table waits for it, as a halt does (P16).
 
 Refusals: NotFound; Conflict when administrators would take their own role away and lock everybody out.
 """

@@ -38,20 +38,26 @@ class Sandboxed:
 
     async def place(self, **changes: Any) -> str:
         """An order of 10 at a price at which nobody sells, sent, with its reports applied; its ClOrdID."""
+        cl_ord_id = await self.submit(**changes)
+        while await self.life.dispatcher.dispatch_one([ACCOUNTS[self.broker][0]]):
+            pass
+        await self.hear()
+        return cl_ord_id
+
+    async def submit(self, **changes: Any) -> str:
+        """The same order, waiting to be sent."""
         code, number = ACCOUNTS[self.broker]
         connection = await asyncpg.connect(self.life.urls.superuser)
         try:
             account = self.life.world.account
             await connection.execute("update account set broker = $1, number = $2 where id = $3", code, number, account)
-            await makers._instrument(connection, LISTED, LISTED_CODE, halted=False)
+            if not await connection.fetch("select from instrument where isin = $1", LISTED):
+                await makers._instrument(connection, LISTED, LISTED_CODE, halted=False)
         finally:
             await connection.close()
         await self.life.submit(**({"isin": LISTED, "price": Decimal(65_000)} | changes))
-        while await self.life.dispatcher.dispatch_one([code]):
-            pass
-        await self.hear()
-        cl_ord_id: str = (await self.life.requests())[0]["cl_ord_id"]
-        return cl_ord_id
+        rows = await fetch(self.life.urls.superuser, "select cl_ord_id from order_request order by id")
+        return str(rows[-1]["cl_ord_id"])
 
     async def control(self, what: str, body: dict[str, Any]) -> None:
         (await self.http.post(f"/_sandbox/{what}", json=body)).raise_for_status()
