@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.controls import store
 from service.controls.model import Scope
@@ -15,7 +15,7 @@ from service.controls.set_halt import ROUTE, halt_document, set_halt
 from service.core.principal import Principal, Role
 from service.infra import answers, idempotency, paging
 from service.infra.caller import require
-from service.infra.http import Cursor, Key, Limit
+from service.infra.http import Cursor, Key, Limit, Words
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
 
@@ -23,7 +23,6 @@ router = APIRouter(prefix="/v1", tags=["controls"])
 
 Operator = Annotated[Principal, require(Role.OPERATIONS)]
 Reader = Annotated[Principal, require(Role.OPERATIONS, Role.COMPLIANCE, Role.APPROVER)]
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Reason = Annotated[Words, Query(description="why, for whoever reads it later")]
 CALLED = ("authentication-required", "role-required", "validation-failed")
 KEYED = (

@@ -1,12 +1,11 @@
 """`ilim messages …`: what was set aside, for whoever runs the service. The root hands in the world."""
 
-import asyncio
 import getpass
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -15,17 +14,16 @@ from rich.table import Table
 
 from service.audit.evidence import Vault
 from service.core.clock import real_now
-from service.core.errors import ServiceError
 from service.core.secret import AccountNumber
 from service.executions import messages
 from service.executions.messages import Aside, MessageRow
 from service.gateway import RawReport, Report, Unreadable
+from service.infra.commands import run
 from service.infra.db import Transaction
 from service.infra.logs import clean_text
 
 SHOWN = 4000  # bytes of a message that cannot be read
 DIGITS = re.compile(r"[0-9][0-9-]{5,}")  # what could be an account number
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,12 @@ def make_commands(open_world: Open) -> typer.Typer:
     @commands.command("list")
     def show_all(state: Annotated[Aside | None, typer.Option(help="only these")] = None, limit: int = 100) -> None:
         """What is parked, quarantined or unmatched: why, since when, about which order. Oldest first."""
-        _print(_run(open_world, lambda world: _list(world, state, limit)))
+        _print(run(open_world, lambda world: _list(world, state, limit)))
 
     @commands.command("show")
     def show(raw_id: UUID) -> None:
         """One message: what became of it and what it says. Account numbers and secrets are masked."""
-        for line in _run(open_world, lambda world: _show(world, raw_id)):
+        for line in run(open_world, lambda world: _show(world, raw_id)):
             typer.echo(line)
 
     @commands.command("replay")
@@ -65,7 +63,7 @@ def make_commands(open_world: Open) -> typer.Typer:
         if (raw_id is None) == (state is None):
             typer.echo("name one message, or --state", err=True)
             raise typer.Exit(2)
-        count = _run(open_world, lambda world: _replay(world, raw_id, state, reason))
+        count = run(open_world, lambda world: _replay(world, raw_id, state, reason))
         typer.echo(f"{count} waiting to be applied again; a worker takes them up. Then: ilim messages list")
 
     return commands
@@ -114,15 +112,3 @@ def _print(rows: list[MessageRow]) -> None:
         age = real_now() - (one.settled_at or one.received_at)
         table.add_row(str(one.raw_id), one.state, one.reason, f"{age.total_seconds() // 60:.0f} min", str(one.order_id or ""))
     Console(width=150).print(table)
-
-
-def _run(open_world: Open, verb: Callable[[World], Coroutine[Any, Any, Result]]) -> Result:
-    async def inside() -> Result:
-        async with open_world() as world:
-            return await verb(world)
-
-    try:
-        return asyncio.run(inside())
-    except ServiceError as error:
-        typer.echo(error.detail, err=True)
-        raise typer.Exit(1) from None

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.audit import store as ledger
 from service.core.clock import KST
@@ -21,7 +21,7 @@ from service.gateway import Side
 from service.infra import answers, paging
 from service.infra.caller import require
 from service.infra.db import Transaction
-from service.infra.http import Cursor, Limit
+from service.infra.http import Cursor, Limit, Words
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
 from service.orders import store as orders
@@ -158,7 +158,6 @@ def line_document(row: Mapping[str, Any]) -> dict[str, Any]:
 
 Overseer = Annotated[Principal, require(Role.OPERATIONS, Role.COMPLIANCE)]
 Operator = Annotated[Principal, require(Role.OPERATIONS)]
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 CALLED = ("authentication-required", "role-required", "validation-failed")
 
 

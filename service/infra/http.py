@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import structlog
 from fastapi import Header, HTTPException, Query, Request
+from pydantic import StringConstraints
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -152,6 +153,7 @@ class _Exchange:
 Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="rows in one answer")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the answer before")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", description="a new random key for every new intent")]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 async def strictly(request: Request) -> None:

@@ -1,17 +1,17 @@
 """`ilim users …`. The root hands in how to reach the database and the pepper: settings are its business."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.core.errors import NotFound, ServiceError
+from service.core.errors import NotFound
 from service.core.principal import Role
+from service.infra.commands import run
 from service.infra.db import Transaction
 from service.people import store
 from service.people.create_user import create_user
@@ -19,7 +19,6 @@ from service.people.issue_key import issue_key
 from service.people.model import User
 
 MANY = 10_000
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -40,18 +39,18 @@ def make_commands(open_world: Open) -> typer.Typer:
     @commands.command("create")
     def create(name: str, role: Annotated[list[Role], typer.Option(help="may be given several times")]) -> None:
         """Create the user NAME."""
-        user = _run(open_world, lambda world: create_user(transaction=world.transaction, name=name, roles=role))
+        user = run(open_world, lambda world: create_user(transaction=world.transaction, name=name, roles=role))
         typer.echo(f"{user.name} {user.id}")
 
     @commands.command("key")
     def key(name: str) -> None:
         """Issue an API key for the user NAME. It is printed once."""
-        typer.echo(_run(open_world, lambda world: _issue(world, name)))
+        typer.echo(run(open_world, lambda world: _issue(world, name)))
 
     @commands.command("list")
     def show() -> None:
         """Every user with roles."""
-        _print(_run(open_world, _all))
+        _print(run(open_world, _all))
 
     return commands
 
@@ -75,15 +74,3 @@ def _print(users: list[User]) -> None:
     for user in users:
         table.add_row(user.name, ", ".join(sorted(user.roles)), "yes" if user.active else "no", str(user.id))
     Console().print(table)
-
-
-def _run(open_world: Open, verb: Callable[[World], Coroutine[Any, Any, Result]]) -> Result:
-    async def inside() -> Result:
-        async with open_world() as world:
-            return await verb(world)
-
-    try:
-        return asyncio.run(inside())
-    except ServiceError as error:
-        typer.echo(error.detail, err=True)
-        raise typer.Exit(1) from None

@@ -4,8 +4,6 @@ Kept true here: settled cash moves only on a settlement day; a holding moves wit
 bring or cost is worked out from its fills on the broker's own base (per day, order or fill).
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -190,14 +188,6 @@ class Account:
         return self.settlements[-1]
 
 
-def costs(profile: Profile, settlement: Settlement) -> Costs:
-    """Commission and taxes of one issue, side and day, on the base the broker has chosen."""
-    total = Costs()
-    for amount in _bases(profile.cost_base, settlement.pieces):
-        total += cost_of(profile, settlement.isin, settlement.side, amount, settlement.settle_date)
-    return total
-
-
 def cost_of(profile: Profile, isin: str, side: str, amount: int, settles: date) -> Costs:
     fee = rules.commission(amount, rate=profile.commission_rate, unit=profile.commission_unit)
     if side == "buy":
@@ -205,11 +195,3 @@ def cost_of(profile: Profile, isin: str, side: str, amount: int, settles: date) 
     instrument = BY_ISIN[isin]
     rate = rules.tax_rate(instrument.market, settles, fund=instrument.fund)
     return Costs(fee, rules.tax(amount, rate.transaction), rules.tax(amount, rate.rural))
-
-
-def _bases(base: str, pieces: Iterable[Piece]) -> list[int]:
-    amounts: dict[object, int] = defaultdict(int)
-    for place, piece in enumerate(pieces):
-        key = {"day": "", "order": piece.order, "fill": place}[base]
-        amounts[key] += piece.quantity * piece.price
-    return list(amounts.values())

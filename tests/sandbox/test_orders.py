@@ -345,13 +345,15 @@ def test_year_end_trades_settle_in_january_at_the_new_years_rate(begin: Callable
 def test_costs_are_worked_out_on_the_brokers_base(play: Any, base: str) -> None:
     from datetime import date
 
-    from service.sandbox.account import Piece, Settlement, costs
+    from service.sandbox.account import Piece, Settlement
     from service.sandbox.profiles import PROFILES
 
     profile = next(one for one in PROFILES if one.cost_base == base)
     pieces = [Piece("a", 1, 1_399), Piece("a", 1, 1_399), Piece("b", 1, 1_399)]
-    settlement = Settlement(date(2026, 11, 23), ELECTRONICS, "sell", date(2026, 11, 25), 3, 4_197, pieces=pieces)
-    found = costs(profile, settlement)
+    settlement = Settlement(date(2026, 11, 23), ELECTRONICS, "sell", date(2026, 11, 25))
+    for piece in pieces:
+        settlement.change(profile, piece, 1)
+    found = settlement.costs
     assert (found.transaction, found.rural) == {"day": (2, 6), "order": (1, 6), "fill": (0, 6)}[base]
 
 

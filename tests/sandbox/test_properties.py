@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.sandbox.account import costs
 from service.sandbox.books import books
 from service.sandbox.instruments import INSTRUMENTS
 from service.sandbox.world import World
+from tests.sandbox.afresh import costs
 
 ISINS = [one.isin for one in INSTRUMENTS][:6]
 WHO = [("cyber", "99100010001"), ("cyber", "99100010002"), ("diamond", "2100-0001-01"), ("star", "0010203001")]

@@ -1,0 +1,29 @@
+"""What the groups of the command line share: a verb is run in a world that the root opens, and a refusal is said and ends it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+
+import typer
+
+from service.core.errors import ServiceError
+
+World = TypeVar("World")
+Result = TypeVar("Result")
+
+
+def run(
+    open_world: Callable[[], AbstractAsyncContextManager[World]], verb: Callable[[World], Coroutine[Any, Any, Result]]
+) -> Result:
+    """The verb's result. Exit status 1 with the detail when it is refused."""
+
+    async def inside() -> Result:
+        async with open_world() as world:
+            return await verb(world)
+
+    try:
+        return asyncio.run(inside())
+    except ServiceError as error:
+        typer.echo(error.detail, err=True)
+        raise typer.Exit(1) from None
