@@ -16,7 +16,7 @@ import structlog
 from service.accounts.move import PositionMismatch
 from service.audit.evidence import Raw, Vault
 from service.core.clock import Clock, monotonic
-from service.gateway import Gateway, NotSent, OrderMessage, SendOutcome, Unknown
+from service.gateway import Accepted, Gateway, NotSent, OrderMessage, SendOutcome, Unknown
 from service.infra.db import HotTransaction
 from service.infra.effects import Overtaken
 from service.infra.failpoints import fp
@@ -196,6 +196,8 @@ class Dispatcher:
         fp("record.after_commit")
         self.poke("orders.changed")
         told = {"outcome": OUTCOMES[type(outcome)], "reason": reason_of(outcome)}
+        if isinstance(outcome, Accepted) and outcome.platform_request_id:
+            told["platform_request_id"] = outcome.platform_request_id  # what the platform's help desk asks for
         log.info("request.answered", cl_ord_id=claim.request.cl_ord_id, **told)
 
     async def _write_outcome(self, claim: Claim, outcome: SendOutcome, known: Whole | None) -> None:

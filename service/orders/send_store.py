@@ -49,7 +49,9 @@ from service.orders.tables import attempt, order_request, orders
 from service.orders.whole import Whole, whole_of, whole_part
 from service.people.facts import entitled_part
 
-PATIENCE_S = Decimal(30)  # a sender's deadline + the call's own deadline + 5 s: after that nobody can bring an answer
+# A sender's deadline, the call's own deadline, and recording while the database is away a moment: after that nobody is likely
+# to bring an answer. One that comes later still counts: it moves what is unknown by then.
+PATIENCE_S = Decimal(30)
 
 
 def _after_now(seconds: Any) -> ColumnElement[datetime]:
