@@ -150,16 +150,21 @@ async def _note(applier: Applier, order_id: UUID, settled: set[UUID], overturned
 
 async def _how(connection: AsyncConnection, order_id: UUID, request: Request) -> tuple[str, UUID | None]:
     """What settled it first: the ids of raw messages rise with the time they came. Of a new order every report and row
-    speaks; of another request only its own reports; else it ended with its order."""
+    speaks; of another request the reports and rows that tell of it; else it ended with its order."""
     if closed_on_absence(request):
         return "person", await doubt_store.evidence_of_closing(connection, request.id)
     new = request.kind is RequestKind.NEW
-    reports = [one for one in await known.reports(connection, order_id) if new or one[1].cl_ord_id == request.cl_ord_id]
+    reports = [one for one in await known.reports(connection, order_id) if new or _names(one[1], request)]
     found = [(raw_id, "resend" if report.possible_duplicate else "push") for raw_id, report in reports]
-    found += [(raw_id, "inquiry") for raw_id in await doubt_store.sightings_of(connection, order_id) if new]
+    found += [(raw_id, "inquiry") for raw_id in await doubt_store.sightings_of(connection, request)]
     found += [(raw_id, "answer") for raw_id in await doubt_store.telling_answers(connection, request.id)]
     raw_id, how = min(found, default=(None, "order-ended"))
     return how, raw_id
+
+
+def _names(report: known.Known, request: Request) -> bool:
+    """Also as what it replaced: a change that came after it."""
+    return request.cl_ord_id in (report.cl_ord_id, report.orig_cl_ord_id)
 
 
 async def _alarm(connection: AsyncConnection, order_id: UUID, request: Request, now: datetime) -> None:

@@ -4,7 +4,7 @@ What rows prove they prove of the moment they were asked for: an answer may outl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
@@ -12,18 +12,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.model import Account
 from service.executions import store
+from service.executions.changes import proven
 from service.executions.external import Held, adopt, instrument_of
 from service.executions.fills import Dated, costs_of, net, new_fills, restated, short
 from service.executions.matching import Trade, inquired
 from service.executions.sighting import Sighted
 from service.executions.strangers import Rows, terms_of_rows
-from service.gateway import Gateway
+from service.gateway import BrokerProfile, Gateway, RequestKind
 from service.infra.effects import Change
 from service.orders import known, whole
-from service.orders.advance import Cause, step, write_steps
-from service.orders.doubt import ended_on_absence
+from service.orders.advance import Cause, facts_of, step, write_steps
+from service.orders.doubt import ended_on_absence, ended_unanswered
 from service.orders.known import Sightings
-from service.orders.model import Order, RequestState, Status
+from service.orders.machine import view
+from service.orders.model import Order, Proven, RequestState, Status
+from service.orders.whole import Whole
 
 TOLD = 200  # fills named one by one in a ledger entry
 
@@ -40,27 +43,27 @@ class Seen:
 async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: Dated, gateway: Gateway) -> None:
     """Carry the order, whose row the caller has locked, to where these rows put it."""
     before = (await whole.read(connection, [found.order.id]))[found.order.id]
-    order, found = before.order, replace(found, order=before.order)
-    if order.closed and not ended_on_absence(order):
+    order, found, profile = before.order, replace(found, order=before.order), gateway.profile(found.order.broker)
+    live = not order.closed or ended_on_absence(order)
+    if not live and not ended_unanswered(order):
         return
-    ended = found.ended(seen.asked_at, before.seen)
-    claims = _claims_anew(before.seen, found, seen.asked_at)
+    ended = found.ended(seen.asked_at, before.seen) if live else None
+    claims = live and _claims_anew(before.seen, found, seen.asked_at)
+    changes = proven(found, profile, seen.asked_at)
     async with connection.begin_nested() as kept:
-        await known.add_sightings(connection, [_row(found, seen, ended.value if ended else None)])
+        await known.add_sightings(connection, [_row(found, seen, ended.value if ended else None, changes)])
         told = (await whole.read(connection, [order.id]))[order.id]
         held = (await store.fills_of(connection, [order.id]))[order.id]
         fills = new_fills(told, held, dated, seen.now, _trades(found, seen)).fills
-        tells = _tells(order, found, fills, ended is not None) or claims
+        tells = _tells(order, found, fills, ended is not None) or claims or _settles(told, profile)
         if not tells and _settled(order):
             await kept.rollback()  # the hundredth look that shows what we know: pages and ledger have it
     if not tells:
         return
     (costs,), saved = await costs_of(connection, [(order, fills)], dated, gateway)
     numbered = replace(order, broker_order_number=order.broker_order_number or found.number)
-    cause = Cause("order.sighted", _told(found, seen, fills, ended))
-    moved = step(
-        told, cause, profile=gateway.profile(order.broker), now=seen.now, traded=net(fills, costs), moved=numbered
-    )  # fmt: skip
+    cause = Cause("order.sighted", _told(found, seen, fills, ended, changes))
+    moved = step(told, cause, profile=profile, now=seen.now, traded=net(fills, costs), moved=numbered)
     await write_steps(
         connection, [moved], [store.filled(fills), Change(store.RESTATED, restated(fills, seen.now)), *saved]
     )  # fmt: skip
@@ -89,12 +92,15 @@ def _claims_anew(before: Sightings, found: Sighted, asked_at: datetime) -> bool:
     return said != held and (said[0] is not None or held[0] is not None)
 
 
-def _told(found: Sighted, seen: Seen, fills: Sequence[store.Fill], ended: Status | None) -> dict[str, object]:
+def _told(
+    found: Sighted, seen: Seen, fills: Sequence[store.Fill], ended: Status | None, changes: Sequence[Proven]
+) -> dict[str, object]:
     """For the ledger, whose entries hold 60 kB: of hundreds of fills the first ones and their number; each stands in its own
     row with the same evidence."""
     told: dict[str, object] = {"evidence": [str(seen.evidence)], "executed": found.executed, "ended": ended}
     claim = found.claimed()
     told |= {"claim": claim} if claim and not ended else {}
+    told |= {"changes": [[one.cl_ord_id, one.proof] for one in changes]} if changes else {}
     told["fills"] = [short(one) for one in fills[:TOLD]]
     return told | {"more_fills": len(fills) - TOLD} if len(fills) > TOLD else told
 
@@ -106,11 +112,19 @@ def _tells(order: Order, found: Sighted, fills: Sequence[store.Fill], ended: boo
     return bool(fills) or ended or unknown or found.executed > order.reported_quantity or order.audit_seq == 1
 
 
+def _settles(told: Whole, profile: BrokerProfile) -> bool:
+    """Whether what rows prove moves an amendment or a cancellation."""
+    facts = facts_of(told.order, told.seen, reports_pending=profile.reports_pending)
+    shown = view(facts, told.reports, told.order.filled_quantity).requests
+    changes = [one for one in told.order.requests if one.kind is not RequestKind.NEW]
+    return any(shown[one.cl_ord_id] != (one.state, one.reason) for one in changes)
+
+
 def _settled(order: Order) -> bool:
     return not any(one.state in (RequestState.UNKNOWN, RequestState.SENT) for one in order.requests)
 
 
-def _row(found: Sighted, seen: Seen, ended: str | None) -> dict[str, object]:
+def _row(found: Sighted, seen: Seen, ended: str | None, changes: Sequence[Proven]) -> dict[str, object]:
     first, row = found.rows[0]
     document: dict[str, object] = {
         "numbers": [one.order_number for _, one in found.rows],
@@ -120,6 +134,7 @@ def _row(found: Sighted, seen: Seen, ended: str | None) -> dict[str, object]:
     }
     claim = found.claimed()
     document |= {"claim": claim.value} if claim else {}
+    document |= {"changes": [asdict(one) for one in changes]} if changes else {}
     return {
         "raw_id": seen.evidence,
         "row": first,

@@ -42,7 +42,7 @@ class Sighted:
     @property
     def present(self) -> OrderRow | None:
         """The row of the order as it is now: the one that no amendment has replaced, if that is one."""
-        plain = [row for _, row in self.rows if not row.is_cancel]
+        plain = [row for _, row in self.rows if _is_of_the_order(row)]
         replaced = {bare(row.original_number) for row in plain if row.is_amend}
         left = [row for row in plain if bare(row.order_number) not in replaced or len(plain) == 1]
         return left[0] if len(left) == 1 else None
@@ -53,20 +53,20 @@ class Sighted:
         present, order = self.present, self.order
         if present is None or self.executed < order.executed_at_least or _open_but_cancellations(order):
             return None
-        earlier = [row for _, row in self.rows if row is not present and not row.is_cancel]
-        if any(_word(row) not in AMENDED_AWAY and row.executed_quantity < row.quantity for row in earlier):
+        earlier = [row for _, row in self.rows if row is not present and _is_of_the_order(row)]
+        if any(word(row) not in AMENDED_AWAY and row.executed_quantity < row.quantity for row in earlier):
             return None
         asked = any(one.state in OPEN_REQUEST for one in order.requests)  # then a word may only say what was asked for
-        if _word(present) in (CONFIRMED_CANCELLED if asked else CANCELLED) or self._withdrawn(present):
+        if word(present) in (CONFIRMED_CANCELLED if asked else CANCELLED) or self.withdrawn(present):
             return Status.CANCELED
         unchanged = len(self.rows) == 1 and all(one.kind is RequestKind.NEW for one in order.requests)
-        return Status.REJECTED if unchanged and self.executed == 0 and _word(present) in REJECTED else None
+        return Status.REJECTED if unchanged and self.executed == 0 and word(present) in REJECTED else None
 
-    def _withdrawn(self, present: OrderRow) -> bool:
+    def withdrawn(self, present: OrderRow) -> bool:
         """Whether a confirmed cancellation has a row of its own that covers all that remained."""
         rest = self.order.quantity - self.executed
         mine = [row for _, row in self.rows if row.is_cancel and bare(row.original_number) == bare(present.order_number)]
-        return rest > 0 and any(_word(row) in CONFIRMED_CANCELLED and row.quantity == rest for row in mine)
+        return rest > 0 and any(word(row) in CONFIRMED_CANCELLED and row.quantity == rest for row in mine)
 
     def ended(self, now: datetime, seen: Sightings) -> Status | None:
         """What the rows prove about the order's end. While its session lives, two looks with some time between them and
@@ -84,8 +84,19 @@ class Sighted:
         return Status.CANCELED if cancelled else Status.EXPIRED
 
 
-def _word(row: OrderRow) -> str:
+def word(row: OrderRow) -> str:
+    """What the row says of itself, without blanks."""
     return "".join((row.state_text or "").split())
+
+
+def refuses(row: OrderRow) -> bool:
+    """Whether it is the row of a change that the broker refused: the order stands as it was."""
+    return (row.is_cancel or row.is_amend) and "거부" in word(row)
+
+
+def _is_of_the_order(row: OrderRow) -> bool:
+    """Not a cancellation's row, nor that of an amendment that came to nothing."""
+    return not row.is_cancel and not (refuses(row) and row.original_number)
 
 
 def _open_but_cancellations(order: Order) -> bool:
@@ -132,7 +143,7 @@ def _own(
 
 
 def _present(found: Sequence[tuple[int, OrderRow]]) -> str | None:
-    return next((row.order_number for _, row in reversed(found) if not row.is_cancel and row.order_number), None)
+    return next((row.order_number for _, row in reversed(found) if _is_of_the_order(row) and row.order_number), None)
 
 
 def _by_terms(orders: Sequence[Order], strangers: Sequence[tuple[int, OrderRow]]) -> list[tuple[Order, tuple[int, OrderRow]]]:

@@ -32,7 +32,7 @@ from service.gateway import CallClass, Complete, ExecutionReport, Incomplete, In
 from service.infra.failpoints import fp
 from service.orders import known, places, whole
 from service.orders import store as orders
-from service.orders.doubt import GIVE_ACKNOWLEDGEMENT, GIVE_REPORTS, ROWS_ARE_LATE, ended_on_absence
+from service.orders.doubt import GIVE_ACKNOWLEDGEMENT, GIVE_REPORTS, ROWS_ARE_LATE, ended_on_absence, ended_unanswered
 from service.orders.model import Order, RequestState
 from service.orders.places import Place
 
@@ -84,19 +84,21 @@ class Sweeper:
             (self.rounds.done if shown else self.rounds.failed)(place, asked_at)
 
     async def _places(self) -> dict[Place, CallClass]:
-        """What is in doubt, and what has ended: of the ended, only what may be asked about again is looked at whole."""
+        """What is in doubt, what ended with an amendment unanswered, and what has outlived its session: of the last, only what
+        may be asked about again is looked at whole."""
         now = self.applier.clock.now()
         async with self.applier.transaction() as connection:
             over = await places.ended_places(connection, before=now)
+            unanswered = await places.unanswered_places(connection, since=kst_date(now), ending_after=now)
             unheard = await orders.doubtful_orders(connection, unheard_since=now - GIVE_ACKNOWLEDGEMENT)
             unsure = _places_of(one for one in await worth_asking(connection, unheard, now) if _unsure(one, now))
             look = [one for one in over if one not in unsure and self._waited(one)][:AT_MOST]
             ended = _places_of(await worth_asking(connection, await orders.open_orders(connection, look, ended_before=now), now))
-        known_places = unsure.union(over)
+        known_places = unsure.union(over, unanswered)
         self._pause = {place: when for place, when in self._pause.items() if place in known_places}
         for place in set(look) - ended:  # not its time yet: its orders are not read again at once
             self._pause[place] = (monotonic() + NOT_YET_S, FIRST_PAUSE_S)
-        return dict.fromkeys(ended, CallClass.ROUTINE) | dict.fromkeys(unsure, CallClass.RESOLVE)
+        return dict.fromkeys([*unanswered, *ended], CallClass.ROUTINE) | dict.fromkeys(unsure, CallClass.RESOLVE)
 
     async def _round(self) -> list[Place]:
         """Accounts with live orders whose turn it is. What the round is like now is noted for the status page."""
@@ -112,8 +114,9 @@ class Sweeper:
         return due
 
     async def _finally(self) -> list[Place]:
-        """Accounts that traded on a day that is over, once each after its last session: a bust that nobody told shows there,
-        though no order lives. Who begins anew asks again; what failed is tried again in a minute."""
+        """Accounts that traded on a day that is over, or whose order's last terms are in doubt, once each after its last
+        session: a bust that nobody told shows there, though no order lives. Who begins anew asks again; what failed is tried
+        again in a minute."""
         now = self.applier.clock.now()
         if self.routine_left is None or (self._final_at is not None and now - self._final_at < FINAL_EVERY):
             return []
@@ -121,8 +124,10 @@ class Sweeper:
         since = (await self.applier.market.rules()).calendar.previous_trading_day(kst_date(now))
         async with self.applier.transaction() as connection:
             traded = await places.traded_places(connection, since=since)
-        over = await self._over(now, traded)
-        left = [one for one in traded if one in over - self._final]
+            unanswered = await places.unanswered_places(connection, since=since)
+        wanted = dict.fromkeys([*traded, *unanswered])
+        over = await self._over(now, wanted)
+        left = [one for one in wanted if one in over - self._final]
         return left[: min(AT_MOST, max(await self.routine_left(), 0))] if left else []
 
     async def _over(self, now: datetime, those: Iterable[Place]) -> set[Place]:
@@ -197,7 +202,7 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
             await applier.lock(account.broker, wrong, evidence)
             continue
         try:
-            if not found.order.closed or ended_on_absence(found.order):
+            if not found.order.closed or ended_on_absence(found.order) or ended_unanswered(found.order):
                 await _apply(applier, found, seen, dated)
             if worth_a_review(found, seen.asked_at):
                 await _review(applier, found, seen)

@@ -137,12 +137,20 @@ def _adopted(data: Data) -> list[str]:
     return [f"Not sent by this service: the broker shows it as {data['broker_order_number']}, {words}. Adopted as external."]
 
 
+CHANGES = {
+    "in_force": "Its rows show that {cl_ord_id} was carried out.",
+    "refused": "Its rows show that the broker refused {cl_ord_id}.",
+    "no_effect": "Its rows show that the order ended without {cl_ord_id}.",
+}
+
+
 def _sighted(data: Data) -> list[str]:
     ended = f", and that it is {data['ended']}" if data.get("ended") else ""
     ended = ended or (f", and says that it is {data['claim']}: a second one must agree" if data.get("claim") else "")
     said = f"A complete inquiry shows the order, executed {data['executed']}{ended}."
+    proven = [CHANGES[proof].format(cl_ord_id=cl_ord_id) for cl_ord_id, proof in data.get("changes") or ()]
     more = [f"And {data['more_fills']} more executions."] if data.get("more_fills") else []
-    return [said, *[_fill(one) for one in data.get("fills") or ()], *more]
+    return [said, *proven, *[_fill(one) for one in data.get("fills") or ()], *more]
 
 
 def _fill(one: Data) -> str:

@@ -174,6 +174,7 @@ def facts_of(order: Order, seen: Sightings, *, reports_pending: bool = True) -> 
         sighted=seen.seen,
         sighted_executed=seen.counts,
         ended=seen.ended,
+        proven=seen.proven,
     )
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from service.core.clock import KST
 from service.gateway import RequestKind
+from service.orders.machine import ORDER_CLOSED
 from service.orders.model import Order, Request, RequestState
 
 GIVE_REPORTS = timedelta(seconds=5)  # business time a report may take before anybody asks
@@ -160,6 +161,13 @@ def ended_on_absence(order: Order) -> bool:
     return bool(order.requests) and closed_on_absence(order.requests[0])
 
 
+def ended_unanswered(order: Order) -> bool:
+    """Whether the order ended with an amendment sent of which nobody said what became of it: its last terms are in doubt."""
+    reasons = ORDER_CLOSED.values()
+    amendments = [one for one in order.requests if one.kind is RequestKind.AMENDMENT and one.sent_at is not None]
+    return order.closed and any(one.state is RequestState.REFUSED and one.reason in reasons for one in amendments)
+
+
 def _first_look(request: Request) -> datetime:
     return (doubtful_since(request) or request.queued_at) + _patience(request)
 
@@ -197,7 +205,7 @@ def _what_now(request: Request, steps: Sequence[Step], said: Sequence[Decision])
         return "Ask the broker. If he has no such order, propose the resolution `not_sent`; a second person confirms it."
     if request.kind is RequestKind.NEW:
         return "Do not send it again: it may be live. Wait for the next check, or cancel the order."
-    return "Do not send it again. Wait for the next check: it is settled by a report, or when the order ends."
+    return "Do not send it again. Wait for the next check: a report, a row of an inquiry or the order's end settles it."
 
 
 def _step(one: Step) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import BindParameter, ColumnElement, and_, exists, func, insert, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.gateway import RequestKind
 from service.infra.metrics import counter
 from service.orders.doubt import CLOSED_ON_ABSENCE, CONFIRMED, NOT_SENT, OUTCOME, TWIN_ALLOWED, Decision, Step
 from service.orders.model import Request
@@ -78,10 +79,13 @@ async def settled_unnoted(connection: AsyncConnection) -> list[tuple[UUID, UUID]
     return [(row[0], row[1]) for row in await connection.execute(question)]
 
 
-async def sightings_of(connection: AsyncConnection, order_id: UUID) -> list[UUID]:
-    """First pages of the inquiries that showed the order."""
+async def sightings_of(connection: AsyncConnection, request: Request) -> list[UUID]:
+    """First pages of the inquiries that showed a request: a new order by any row of it, a change by what they proved of it."""
     c = order_sighting.c
-    return list((await connection.execute(select(c.raw_id).where(c.order_id == order_id))).scalars())
+    question = select(c.raw_id).where(c.order_id == request.order_id)
+    if request.kind is not RequestKind.NEW:
+        question = question.where(c.document.contains({"changes": [{"cl_ord_id": request.cl_ord_id}]}))
+    return list((await connection.execute(question)).scalars())
 
 
 async def telling_answers(connection: AsyncConnection, request_id: UUID) -> list[UUID]:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.gateway import CancelReject, ExecType, ExecutionReport, RequestKind, Side
 from service.infra.effects import Change, Effect, Returning
-from service.orders.model import Status
+from service.orders.model import Proof, Proven, Status
 from service.orders.tables import order_report, order_sighting
 
 Known = ExecutionReport | CancelReject
@@ -43,6 +43,7 @@ class Sightings:
     ended: Status | None
     counts: tuple[tuple[int, datetime], ...] = ()  # executed quantities, each with when it was last seen (business clock)
     last: Look | None = None  # the newest that is kept
+    proven: tuple[Proven, ...] = ()  # what they proved about changes, each once
 
 
 def to_document(report: Known) -> dict[str, Any]:
@@ -117,13 +118,22 @@ def seen_in(rows: Iterable[Mapping[Any, Any]]) -> Sightings:
     counts: dict[int, datetime] = {}
     ends: set[str] = set()
     last: Look | None = None
+    changes: list[Proven] = []
     for one in rows:
         executed, at = one["executed_quantity"], one["seen_at"]
+        changes += [Proven(**change | {"proof": Proof(change["proof"])}) for change in plain_json(one).get("changes", ())]
         counts[executed] = max(counts.get(executed, at), at)
         ends |= {one["ended"]} - {None}
         last = Look(at, executed, plain_json(one).get("claim")) if last is None or at >= last.seen_at else last
     ended = Status(max(ends)) if ends else None
-    return Sightings(bool(counts), max(counts, default=0), ended, tuple(counts.items()), last)
+    return Sightings(bool(counts), max(counts, default=0), ended, tuple(counts.items()), last, _strongest(changes))
+
+
+def _strongest(changes: Iterable[Proven]) -> tuple[Proven, ...]:
+    """Of what several inquiries proved about one change the strongest word, whichever was read first: a broker lists what
+    he has not worked on yet without it, never the other way round."""
+    ranked = sorted(changes, key=lambda one: (one.cl_ord_id, list(Proof).index(one.proof), str(one)))
+    return tuple({one.cl_ord_id: one for one in ranked}.values())
 
 
 def plain_json(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -5,14 +5,15 @@ Reports are taken in their canonical order (the stream's own sequence), so arriv
 order's life moves by the table of `states`; its requests move by `REQUEST_MOVES`; `PRECEDENCE` says what is shown.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from service.gateway import RequestKind
-from service.orders.model import OPEN_REQUEST, Request, RequestEvent, RequestState, Status, move
-from service.orders.reading import DAY_OVER, Known, Reading, read
+from service.orders.model import OPEN_REQUEST, Proof, Proven, Request, RequestEvent, RequestState, Status, move
+from service.orders.numbers import bare
+from service.orders.reading import DAY_OVER, Known, Reading, denied_by, read, take_terms
 from service.orders.states import ENDED, MOVES, Event, shown_of
 
 States = dict[str, tuple[RequestState, str | None]]
@@ -24,6 +25,8 @@ ORDER_CLOSED: dict[RequestState, str] = {
     RequestState.SENT: "order-closed",
     RequestState.UNKNOWN: "order-closed-in-doubt",
 }
+
+BY_ROWS = ", as the order inquiry shows"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Facts:
     sighted: bool = False  # an inquiry row showed the order: as good as a report
     sighted_executed: Sequence[tuple[int, datetime]] = ()  # quantities inquiries showed, each with when it was last shown
     ended: Status | None = None  # an inquiry row proved the order's end
+    proven: Sequence[Proven] = ()  # what inquiry rows proved about changes; a report about one of them outranks it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,14 @@ class View:
 def view(facts: Facts, reports: Iterable[Known], filled: int) -> View:
     """The state of an order. `reports` in canonical order; `filled` is the sum of recorded fills, busts taken off."""
     amendments = {one.cl_ord_id: one.number for one in facts.requests if one.kind is RequestKind.AMENDMENT}
-    reading = Reading(facts.quantity, facts.price, amendments)
+    reading, told = Reading(facts.quantity, facts.price, amendments), list(reports)
     if facts.sighted:
         reading.happens(Event.ACKNOWLEDGED)
-    read(reading, facts.requests, reports)
+    in_force = _in_force(facts, denied_by(told))
+    for one, shown in in_force:
+        take_terms(reading, one, shown.quantity)
+    read(reading, facts.requests, told)
+    _put_numbers(reading, [one for _, one in in_force])
     reading.reported = _counted(facts, reading)
     if facts.ended:
         reading.happens(Event(facts.ended))
@@ -70,15 +78,33 @@ def view(facts: Facts, reports: Iterable[Known], filled: int) -> View:
         reading.happens(Event.EXECUTED)  # also by a fill that only an inquiry showed
     if reading.life is Status.REJECTED:
         _deny_birth(facts, reading)
-    states = {one.cl_ord_id: _request_state(one, reading) for one in facts.requests}
+    proven = {one.cl_ord_id: one for one in facts.proven}
+    states = {one.cl_ord_id: _request_state(one, reading, proven.get(one.cl_ord_id)) for one in facts.requests}
     return _conclude(facts, reading, states, filled, executed)
+
+
+def _in_force(facts: Facts, denied: Container[str | None]) -> list[tuple[Request, Proven]]:
+    """Amendments that rows show to be in force, as they were asked for. Their terms stand before any report is read: a report
+    about one of them says the same, one about an earlier amendment comes too late, and one about a later one replaces it."""
+    shown = {one.cl_ord_id: one for one in facts.proven if one.proof is Proof.IN_FORCE and one.cl_ord_id not in denied}
+    ours = sorted((one for one in facts.requests if one.cl_ord_id in shown), key=lambda one: one.number)
+    return [(one, shown[one.cl_ord_id]) for one in ours if one.kind is RequestKind.AMENDMENT]
+
+
+def _put_numbers(reading: Reading, shown: Iterable[Proven]) -> None:
+    """Numbers that only rows told, each behind the one it replaced: what a report told later stays the present one (P10)."""
+    for one in shown:
+        known = [bare(number) for number in reading.numbers]
+        if one.number is not None and bare(one.number) not in known:
+            after = known.index(bare(one.original)) + 1 if bare(one.original) in known else len(known)
+            reading.numbers.insert(after, one.number)
 
 
 def _deny_birth(facts: Facts, reading: Reading) -> None:
     """An order that is rejected was refused as a request, also where only an inquiry says so."""
     for one in facts.requests:
         if one.kind is RequestKind.NEW:
-            reading.denied.setdefault(one.cl_ord_id, "rejected, as the order inquiry shows")
+            reading.denied.setdefault(one.cl_ord_id, "rejected" + BY_ROWS)
 
 
 def executed_by(facts: Facts, reports: Iterable[Known]) -> int:
@@ -97,7 +123,7 @@ def _counted(facts: Facts, reading: Reading) -> int:
     return max(reading.reported, *shown) if shown else reading.reported
 
 
-def _request_state(one: Request, reading: Reading) -> tuple[RequestState, str | None]:
+def _request_state(one: Request, reading: Reading, shown: Proven | None) -> tuple[RequestState, str | None]:
     state, reason = one.state, one.reason
     before = _set_aside(one)
     if before is not None:
@@ -108,7 +134,18 @@ def _request_state(one: Request, reading: Reading) -> tuple[RequestState, str | 
         state, reason = move(state, RequestEvent.DENIED), reading.denied[one.cl_ord_id] or reason
     if _confirmed(one, reading):
         state, reason = move(state, RequestEvent.CONFIRMED), None
+    elif shown is not None and one.cl_ord_id not in reading.denied:
+        state, reason = _as_shown(state, reason, shown)
     return state, reason
+
+
+def _as_shown(state: RequestState, reason: str | None, shown: Proven) -> tuple[RequestState, str | None]:
+    """No report decided it, and rows did."""
+    if shown.proof is Proof.IN_FORCE:
+        return move(state, RequestEvent.CONFIRMED), None
+    word = shown.reason or ("refused" if shown.proof is Proof.REFUSED else "without effect")
+    anew = state is not RequestState.REFUSED or (reason or "").endswith(BY_ROWS)
+    return move(state, RequestEvent.DENIED), word + BY_ROWS if anew else reason
 
 
 def _set_aside(one: Request) -> RequestState | None:
@@ -175,6 +212,7 @@ def _implied(facts: Facts, reading: Reading) -> int:
 
 def _pending(facts: Facts, reading: Reading, states: States, over: bool) -> set[Status]:
     done = {cl for cl, (state, _) in states.items() if state is RequestState.ACKNOWLEDGED}  # its own report may be lost
+    done |= {one.cl_ord_id for one in facts.proven}
     reported = {PENDING_STATUS[kind] for kind, cl, _ in reading.pending if cl not in reading.final | done}
     if facts.reports_pending or over:
         return reported

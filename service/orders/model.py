@@ -125,6 +125,27 @@ BY_INQUIRY = frozenset({SHOWS_LESS, OTHER_PRICES, OTHER_QUANTITY})
 OPEN_REQUEST = frozenset({S.QUEUED, S.SENDING, S.SENT, S.UNKNOWN})
 
 
+class Proof(StrEnum):
+    """What rows of a complete inquiry prove about a change that was sent."""
+
+    NO_EFFECT = "no_effect"  # the order is over at the broker, on terms without it
+    REFUSED = "refused"  # its own row says so
+    IN_FORCE = "in_force"  # its own row stands in the order's chain, or the order's row has its terms
+
+
+@dataclass(frozen=True)
+class Proven:
+    """One amendment or cancellation as such rows show it. An amendment has the terms it was asked for with, its
+    quantity (shares in total) apart where executions crossed it."""
+
+    cl_ord_id: str
+    proof: Proof
+    number: str | None = None  # its own at the broker, where he gives it one
+    original: str | None = None  # the number it changed
+    reason: str | None = None  # the broker's words
+    quantity: int | None = None
+
+
 @dataclass(frozen=True)
 class Request:
     """One request to the broker: a new order, an amendment or a cancellation."""

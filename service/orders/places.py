@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.orders.tables import order_request, orders
+from service.orders.tables import UNANSWERED, order_request, orders
 
 Place = tuple[UUID, date]
 
@@ -31,6 +31,20 @@ async def traded_places(connection: AsyncConnection, *, since: date) -> Sequence
     """Where something was executed, open or closed, on business dates from `since` on."""
     c = orders.c
     question = select(c.account_id, c.business_date).where(c.business_date >= since, c.filled_quantity > 0).distinct()
+    rows = await connection.execute(question.order_by(c.business_date, c.account_id))
+    return [(row.account_id, row.business_date) for row in rows]
+
+
+async def unanswered_places(
+    connection: AsyncConnection, *, since: date, ending_after: datetime | None = None
+) -> Sequence[Place]:  # fmt: skip
+    """Where an order has ended with an amendment sent that nobody answered, of business dates from `since` on; optionally
+    only while its session lasts."""
+    c = orders.c
+    question = select(c.account_id, c.business_date).join(order_request, order_request.c.order_id == c.id).distinct()
+    question = question.where(c.closed, c.business_date >= since, text(UNANSWERED))
+    if ending_after is not None:
+        question = question.where(c.session_ends > ending_after)
     rows = await connection.execute(question.order_by(c.business_date, c.account_id))
     return [(row.account_id, row.business_date) for row in rows]
 

@@ -6,7 +6,7 @@ What a report does to the order's life is the table's business (`states`); here 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from service.gateway import CancelReject, ExecType, ExecutionReport, RequestKind
@@ -23,6 +23,8 @@ CLOSES_DAY = frozenset({ExecType.DONE_FOR_DAY, ExecType.CALCULATED})
 CLOSES_DAY_ON_WIRE = frozenset({"3", "B"})
 ENDS_NO_HOLD = frozenset({ExecType.PENDING_NEW, ExecType.ORDER_STATUS, *PENDING})
 UNHELD = frozenset({"0", "1"})  # statuses that any hold would outrank
+TELLS_TERMS = frozenset({ExecType.TRADE, ExecType.CANCELED, ExecType.EXPIRED, ExecType.DONE_FOR_DAY})
+CLOCKS_DIFFER = timedelta(seconds=60)
 KNOW_NOTHING = frozenset({"8", "A"})
 CORPORATE_ACTION = "0"  # ExecRestatementReason: a split or the like changes what was executed as well
 
@@ -47,6 +49,7 @@ class Reading:
     confirmed: set[str | None] = field(default_factory=set)
     numbers: list[str] = field(default_factory=list)
     drops: list[tuple[datetime | None, int]] = field(default_factory=list)
+    refused: frozenset[str | None] = frozenset()  # changes that a report denies, wherever it stands
     strays: int = 0
     seen: Seen = field(default_factory=Seen)
 
@@ -56,13 +59,57 @@ class Reading:
 
 def read(reading: Reading, requests: Sequence[Request], reports: Iterable[Known]) -> None:
     """Take up every report about an order. `reports` in canonical order."""
-    for report in reports:
+    told = list(reports)
+    reading.refused = denied_by(told)
+    for report in told:
         if isinstance(report, CancelReject):
             _read_cancel_reject(reading, report)
         elif report.exec_type is ExecType.REJECTED:
             _read_rejected(reading, requests, report)
         elif not reading.seen.again(report):
             _read_report(reading, report)
+            _read_shown(reading, requests, report)
+
+
+def denied_by(reports: Iterable[Known]) -> frozenset[str | None]:
+    """ClOrdIDs that any of the reports denies."""
+    return frozenset(one.cl_ord_id for one in reports if isinstance(one, CancelReject) or one.exec_type is ExecType.REJECTED)
+
+
+def take_terms(reading: Reading, amendment: Request, quantity: int | None = None) -> None:
+    """The amendment is in force, though no report of its own says so: a new price for all that remains, or a lower quantity."""
+    if amendment.number > reading.amended_by:
+        reading.amended_by = amendment.number
+        reading.quantity = min(reading.quantity, quantity or amendment.quantity)
+        reading.price = amendment.price or reading.price
+
+
+def _read_shown(reading: Reading, requests: Sequence[Request], report: ExecutionReport) -> None:
+    """The confirmation of an amendment may be lost, and a later report tell the terms it gave the order."""
+    one = _shown_by(requests, report) if report.exec_type in TELLS_TERMS else None
+    if one is not None and one.cl_ord_id not in reading.refused:
+        reading.confirmed.add(one.cl_ord_id)
+        take_terms(reading, one)
+
+
+def _shown_by(requests: Sequence[Request], report: ExecutionReport) -> Request | None:
+    """The amendment whose price and quantity the report tells, if they are no other request's. A quantity counts where the
+    report adds up: some brokers tell there what remains."""
+    executed, left = report.cumulative_quantity or 0, report.leaves_quantity
+    sure = executed == 0 or (left is not None and left + executed == report.order_quantity)
+    told = report.order_quantity if sure else None
+    fitting = [one for one in requests if _there(one, report) and one.price == report.price and told in (None, one.quantity)]
+    alone = fitting[0] if len(fitting) == 1 and report.price is not None else None
+    return alone if alone is not None and alone.kind is RequestKind.AMENDMENT else None
+
+
+def _there(one: Request, report: ExecutionReport) -> bool:
+    """Whether the report could speak of the order as this request left it."""
+    if one.kind is RequestKind.NEW:
+        return True
+    known = one.kind is RequestKind.AMENDMENT and one.sent_at is not None
+    at = report.transact_time
+    return known and (at is None or one.sent_at is None or at >= one.sent_at - CLOCKS_DIFFER)
 
 
 def _read_cancel_reject(reading: Reading, report: CancelReject) -> None:

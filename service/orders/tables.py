@@ -41,6 +41,8 @@ STATUSES = (
 )
 REQUEST_STATES = ("queued", "sending", "sent", "acknowledged", "refused", "unknown")
 SENT_LATER = "(kind <> 'cancellation')"  # false sorts first
+# Amendments that were sent and that their order's end left without an answer (`doubt.ended_unanswered`).
+UNANSWERED = "kind = 'amendment' AND reason IN ('order-closed', 'order-closed-in-doubt') AND sent_at IS NOT NULL"
 OUTCOMES = ("accepted", "refused", "not_sent", "unknown")
 
 
@@ -140,6 +142,7 @@ order_request = Table(
     # In the order in which they are sent: the next one is found at once, however many wait.
     Index("ix_order_request_queue", text(SENT_LATER), "queued_at", "cl_ord_id", postgresql_where=text("state = 'queued'")),
     Index("ix_order_request_unknown", "order_id", postgresql_where=text("state IN ('sending', 'unknown')")),
+    Index("ix_order_request_unanswered", "order_id", postgresql_where=text(UNANSWERED)),
     # What bars a twin: hardly ever a row, and asked for by every submission and every claim.
     Index("ix_order_request_new_unknown", "order_id", postgresql_where=text("state = 'unknown' AND kind = 'new'")),
 )
