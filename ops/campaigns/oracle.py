@@ -95,7 +95,8 @@ class Oracle:
             before = self.verdicts.get(one["cl_ord_id"])
             if before in ("acknowledged", "refused") and one["state"] != before:
                 found.append(Finding("misstated", f"{one['kind']} {one['cl_ord_id']} was {before} and is {one['state']}"))
-            self.verdicts[one["cl_ord_id"]] = one["state"]
+            # Refused for the order's end says that nobody has answered: a later look at the order may.
+            self.verdicts[one["cl_ord_id"]] = "" if one["reason"].startswith("order-closed") else one["state"]
         return found
 
 

@@ -19,7 +19,7 @@ from service.executions.matching import Trade, missing, pushed, standing
 from service.executions.plain import MAKER, Life, Told, tell
 from service.gateway import CancelReject, ExecType, ExecutionReport, RequestKind
 from service.orders.machine import Facts, View, executed_by, view
-from service.orders.model import Request, RequestState
+from service.orders.model import Proof, Proven, Request, RequestState
 
 ABOUT = "every order of arrival of seven messages, each subset told twice: one end"
 SHARE = 0.05
@@ -37,6 +37,7 @@ class Inquiry:
     at: datetime
     executed: int
     trades: tuple[Trade, ...]
+    proven: tuple[Proven, ...] = ()  # what its rows prove about changes
 
 
 Message = Told | Inquiry
@@ -51,7 +52,8 @@ class Sighted:
 
     def facts(self) -> Facts:
         counts = tuple((one.executed, one.at) for one in self.seen)
-        return Facts(ORDERED, None, self.life.requests, sighted=bool(counts), sighted_executed=counts)
+        proven = tuple({one.cl_ord_id: one for look in self.seen for one in look.proven}.values())
+        return Facts(ORDERED, None, self.life.requests, sighted=bool(counts), sighted_executed=counts, proven=proven)
 
     def view(self) -> View:
         return view(self.facts(), [one.report for one in self.life.told], self.life.filled)
@@ -61,7 +63,7 @@ def apply(state: Sighted, news: Message) -> Sighted:
     """What the applier and the sweep do with a message, without the database."""
     if isinstance(news, Told):
         return _settle(replace(state, life=tell(state.life, news)))
-    if state.view().closed or news in state.seen:
+    if (state.view().closed and not _unanswered(state)) or news in state.seen:
         return state
     state = replace(state, seen=(*state.seen, news))
     life = state.life
@@ -69,6 +71,10 @@ def apply(state: Sighted, news: Message) -> Sighted:
     counted = executed_by(state.facts(), [one.report for one in life.told])
     found = missing(life.fills, said, MAKER, news.trades, counted)
     return _settle(replace(state, life=replace(life, fills=(*life.fills, *found.fills))))
+
+
+def _unanswered(state: Sighted) -> bool:
+    return any(one.kind is AMEND and (one.reason or "").startswith("order-closed") for one in state.life.requests)
 
 
 def _settle(state: Sighted) -> Sighted:
@@ -213,12 +219,12 @@ def refused(by: str, status: str, kind: RequestKind) -> Said:
     return lambda place: Told(place, UUID(int=place), CancelReject(status, "1001", by, "X", kind, "0", None, None))
 
 
-def inquiry(executed: int, *fills: tuple[int, int]) -> Said:
+def inquiry(executed: int, *fills: tuple[int, int], proven: tuple[Proven, ...] = ()) -> Said:
     def told(place: int) -> Inquiry:
         evidence = UUID(int=place)
         at = T0 + timedelta(seconds=place)
         trades = (Trade(n, Decimal(price), None, None, "inquiry", evidence, i, at) for i, (n, price) in enumerate(fills))
-        return Inquiry(evidence, at, executed, tuple(trades))
+        return Inquiry(evidence, at, executed, tuple(trades), proven)
 
     return told
 
@@ -257,6 +263,12 @@ CASES = (
          fill(10, 30), fill(10, 40), report("4", "4", 40, by="Y", leaves=0), inquiry(20, (20, 70_000))),
     case("an inquiry older than the bust", [X], new, fill(20, 20), inquiry(20, (20, 70_000)),
          report("H", "0", 0, ref="E2", last=0), fill(30, 30), report("4", "4", 30, leaves=0), report("6", "6", 30, by="Y")),
+    case("an amendment that only an inquiry shows, and the end", [X, AMEND_Y, request("Z", CANCEL, 80)], new, fill(20, 20),
+         report("E", "E", 20, by="Y"), inquiry(20, (20, 70_000), proven=(Proven("Y", Proof.IN_FORCE, "01002", "01001"),)),
+         fill(5, 25), report("4", "4", 25, by="Z", ordered=80, leaves=0, order="1003"), report("A", "A", 0)),
+    case("an amendment that a row shows and a report refuses", [X, AMEND_Y], new, fill(20, 20),
+         inquiry(20, (20, 70_000), proven=(Proven("Y", Proof.IN_FORCE, "1002", "1001"),)), refused("Y", "1", AMEND),
+         fill(5, 25), report("4", "4", 25, leaves=0), report("A", "A", 0)),
 )  # fmt: skip
 
 

@@ -25,6 +25,8 @@ ENDS: dict[str, tuple[str, list[tuple[int, Decimal]]]] = {
     "suspended, taken up, expired": ("expired", [(5, WON), (10, WON)]),
     "push and inquiry of the same executions": ("canceled", [(10, WON), (10, WON), (20, WON)]),
     "an inquiry older than the bust": ("canceled", [(30, WON)]),
+    "an amendment that only an inquiry shows, and the end": ("canceled", [(5, WON), (20, WON)]),
+    "an amendment that a row shows and a report refuses": ("canceled", [(5, WON), (20, WON)]),
 }
 
 
@@ -49,6 +51,23 @@ def test_p07_and_it_is_the_right_end(case: Case) -> None:
     assert (seen.status.value, sorted((one.quantity, one.price) for one in standing(state.life.fills))) == (status, fills)
     assert seen.reported_quantity == state.life.filled
     assert (end(state),) == tuple(every_ordering(case, 6).ends)
+
+
+# Quantity and numbers (P10) of those whose amendment rows speak of.
+TERMS = {
+    "an amendment that only an inquiry shows, and the end": (80, ("1001", "01002", "1003"), "acknowledged"),
+    "an amendment that a row shows and a report refuses": (100, ("1001",), "refused"),
+}
+
+
+@pytest.mark.parametrize("name", list(TERMS))
+def test_p10_and_the_amendment_counts_as_the_evidence_has_it(name: str) -> None:
+    case = next(one for one in CASES if one.name == name)
+    state = Sighted(Life(100, case.requests))
+    for message in case.messages[:6]:
+        state = apply(state, message)
+    seen = state.view()
+    assert (seen.quantity, seen.order_numbers, seen.requests["Y"][0].value) == TERMS[name]
 
 
 def test_p06_the_campaign_goes_on_where_it_ended_and_counts_every_ordering() -> None:

@@ -199,15 +199,9 @@ class Oracle:
         real = (theirs.leaves, _word(STATUS_WORDS.get(theirs.status, theirs.status)))
         if mine != real:
             self.say(f"books: {name}: {mine} here, {real} there")
-        # A change nobody answered before the order ended is told as without effect: its price may be the broker's last one.
-        left_over = any("order-closed" in text for text in one["requests"] or ())
-        if (
-            theirs.price is not None
-            and one["price"] != Decimal(theirs.price)
-            and theirs.executed < theirs.ordered
-            and not left_over
-        ):
-            self.say(f"books: {name}: price {one['price']} here, {theirs.price} there")
+        terms = (one["quantity"], one["price"] if theirs.price is not None else None)
+        if terms != (theirs.ordered, None if theirs.price is None else Decimal(theirs.price)):
+            self.say(f"books: {name}: {terms} here, {(theirs.ordered, theirs.price)} there (quantity, price)")
 
 
 def _called(one: Any) -> str:
