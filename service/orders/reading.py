@@ -132,7 +132,9 @@ def _read_acquaintance(reading: Reading, ord_status: str) -> None:
 
 def _read_rejected(reading: Reading, requests: Sequence[Request], report: ExecutionReport) -> None:
     ours = next((one for one in requests if one.cl_ord_id == report.cl_ord_id), None)
-    if ours is not None and ours.kind is not RequestKind.NEW:
+    # An amendment in force names the order it made: what is rejected after that is the order, not the amendment.
+    in_force = ours is not None and ours.kind is RequestKind.AMENDMENT and ours.cl_ord_id in reading.confirmed
+    if ours is not None and ours.kind is not RequestKind.NEW and not (in_force and report.ord_status == "8"):
         reading.denied[report.cl_ord_id] = report.text or report.reject_reason
         reading.final.add(report.cl_ord_id)
     elif report.ord_status != "8":
@@ -140,7 +142,8 @@ def _read_rejected(reading: Reading, requests: Sequence[Request], report: Execut
     else:
         _note_number(reading, report)
         reading.happens(Event.REJECTED)
-        reading.denied[report.cl_ord_id] = report.text or report.reject_reason
+        birth = next((one.cl_ord_id for one in requests if in_force and one.kind is RequestKind.NEW), report.cl_ord_id)
+        reading.denied[birth] = report.text or report.reject_reason
 
 
 def _read_report(reading: Reading, report: ExecutionReport) -> None:

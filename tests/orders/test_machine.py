@@ -195,3 +195,16 @@ def test_p02_unknown_leaves_only_by_evidence() -> None:
 
 def test_every_status_has_a_place_in_the_order_of_precedence() -> None:
     assert sorted(PRECEDENCE) == sorted(Status)
+
+
+def test_p06_an_order_rejected_after_its_amendment_was_in_force_is_rejected_and_not_the_amendment() -> None:
+    """The broker names the order by the amendment then."""
+    late = r(ExecType.REJECTED, "8", "Y", 0, leaves_quantity=0, text="out")
+    seen = view(Facts(100, Decimal(70_000), (X, A)), [new(), replaced(80, 0, "0"), late], 0)
+    assert (seen.status, seen.closed, seen.remaining_quantity) == (S.REJECTED, True, 0)
+    assert seen.requests == {"X": (RequestState.REFUSED, "out"), "Y": (RequestState.ACKNOWLEDGED, None)}
+
+
+def test_p06_a_rejection_that_names_an_amendment_nobody_confirmed_refuses_the_amendment() -> None:
+    seen = view(Facts(100, Decimal(70_000), (X, A)), [new(), pending_replace(), r(ExecType.REJECTED, "8", "Y", 0, text="no")], 0)
+    assert (seen.status, seen.closed, seen.requests["Y"]) == (S.NEW, False, (RequestState.REFUSED, "no"))
