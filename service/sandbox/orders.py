@@ -70,6 +70,7 @@ class Order:
     name: str = ""
     pending: str = ""
     busted: list[Fill] = field(default_factory=list)
+    corrected: list[Fill] = field(default_factory=list)  # as they were told first
 
     @property
     def ref(self) -> str:

@@ -102,6 +102,7 @@ def correct(broker: Broker, order: Order, place: int, quantity: int, price: int)
     _unbook(broker, order, fill)
     corrected = broker.teller.correction(fill, quantity, price, broker.now)
     order.fills[order.fills.index(fill)] = corrected
+    order.corrected.append(fill)
     broker.accounts[order.account].book(broker.profile, *order.trade, Piece(order.ref, quantity, price))
     lost = fill.quantity - quantity
     events = _free(broker, order, lost, reopen=True) if lost else []

@@ -45,6 +45,10 @@ CLAIMS = """
                                            ('manager', o.manager_id::text)))) as halts
     from attempt a join order_request r on r.id = a.request_id join orders o on o.id = r.order_id
     left join mandate m on m.id = o.mandate_id order by a.request_id, a.n"""
+LISTED_FIRST = """
+    select from audit.record s join audit.record r on r.subject_kind = s.subject_kind and r.subject_id = s.subject_id
+    where s.subject_kind = 'order' and s.subject_id = $1 and s.kind = 'order.sighted' and r.kind = 'order.reported'
+        and r.subject_seq > s.subject_seq and convert_from(s.body, 'UTF8')::jsonb -> 'data' ->> 'ended' is not null limit 1"""
 
 
 def _union(statements: Mapping[str, str]) -> str:
@@ -66,7 +70,7 @@ class Oracle:
     violations: list[str] = field(default_factory=list)
     checks: int = 0
     _claims: set[Any] = field(default_factory=set)
-    _verdicts: dict[Any, str] = field(default_factory=dict)
+    _verdicts: dict[Any, tuple[str, int]] = field(default_factory=dict)
 
     def say(self, what: str) -> None:
         if what not in self.violations:
@@ -113,16 +117,17 @@ class Oracle:
                 self.say(f"I3: {_called(one)} is closed here as {one['status']} and lives there with {theirs.leaves}")
             if theirs is None and one["states"] and one["states"][0] == "acknowledged":
                 self.say(f"I3: {_called(one)} is acknowledged here and unknown there")
-            mine, real = Counter(_plain(one["fills"])), Counter(_fills(theirs, busted=True))
+            mine, real = Counter(_plain(one["fills"])), Counter(_fills(theirs, ever=True))
             if mine - real:
                 self.say(f"I4: {_called(one)} has fills nobody made: {dict(mine - real)}")
 
     def _verdict(self, one: Any) -> None:
-        before = self._verdicts.get(one["id"])
-        if before is not None and (not one["closed"] or _word(one["status"]) != _word(before)) and not self._busted(one):
-            self.say(f"I7: {_called(one)} was {before} and is {one['status']}{'' if one['closed'] else ', open'}")
+        was, filled = self._verdicts.get(one["id"], (None, 0))
+        same = was is not None and one["closed"] and (_word(one["status"]) == _word(was) or _lowered(one, was, filled))
+        if was is not None and not same and not self._busted(one):
+            self.say(f"I7: {_called(one)} was {was} and is {one['status']}{'' if one['closed'] else ', open'}")
         if one["closed"] and one["status"] in VERDICTS:
-            self._verdicts[one["id"]] = one["status"]
+            self._verdicts[one["id"]] = (one["status"], one["filled_quantity"])
 
     def _busted(self, one: Any) -> bool:
         return any(text.startswith("-") for text in one["fills"] or ())
@@ -159,10 +164,18 @@ class Oracle:
                 self._equal(one)
         ours = {cl for one in rows for cl in one["ids"] or ()}
         adopted = {theirs.ref for one in rows if not one["ids"] and (theirs := self._theirs(one)) is not None}
-        for ref in self.platform.world.by_ref:
-            if ref not in ours | adopted:
+        for ref, (_, theirs) in self.platform.world.by_ref.items():
+            if ref not in ours | adopted and not self._unheard_of(theirs):
                 self.say(f"I3: {ref} is there and not here")
         return len(doubts)
+
+    def _unheard_of(self, theirs: TheirOrder) -> bool:
+        """A client's own order that came and went without a trade, of which every report was lost: it has moved nothing, and
+        nobody asks about accounts in which nothing of ours lives."""
+        told = [one.message["Body"] for day in self.platform.world.hub.stored.values() for one in day]
+        numbers = {str(row.order_no) for row in theirs.rows}
+        heard = any(one["Account"] == theirs.account and str(one["OrderID"]).lstrip("0") in numbers for one in told)
+        return theirs.placed_by == "client" and not theirs.fills and not theirs.live and not heard
 
     def _answered(self, rows: list[Any], answered: Mapping[str, str]) -> None:
         """Each client's intent has at most one order, and exactly the one that was told."""
@@ -197,11 +210,32 @@ class Oracle:
             self.say(f"I4: {name}: fills {_plain(one['fills'])} here, {_fills(theirs)} there")
         mine = (one["remaining_quantity"], _word(one["status"]))
         real = (theirs.leaves, _word(STATUS_WORDS.get(theirs.status, theirs.status)))
-        if mine != real:
+        if mine != real and not self._told_late(one["id"], theirs, mine, real):
             self.say(f"books: {name}: {mine} here, {real} there")
         terms = (one["quantity"], one["price"] if theirs.price is not None else None)
-        if terms != (theirs.ordered, None if theirs.price is None else Decimal(theirs.price)):
+        theirs_now = (theirs.ordered, None if theirs.price is None else Decimal(theirs.price))
+        if terms != theirs_now and not (one["closed"] and terms[1] == theirs_now[1] and self._lost(theirs, "D")):
             self.say(f"books: {name}: {terms} here, {(theirs.ordered, theirs.price)} there (quantity, price)")
+
+    def _told_late(self, order_id: Any, theirs: TheirOrder, mine: tuple[int, str], real: tuple[int, str]) -> bool:
+        """Whether both say that it is over with the same fills, and the report that tells why was lost, or came when a list had
+        ended the order: a list at night shows that an order is gone, not whether it was rejected after all or lowered to what
+        it had executed."""
+        why = {"rejected": "8", "filled": "5D"}.get(real[1], "")
+        if mine != (0, "expired") or real[0] != 0 or not why:
+            return False
+        return self._lost(theirs, why) or bool(self.server.ask(LISTED_FIRST, str(order_id)))
+
+    def _lost(self, theirs: TheirOrder, exec_types: str) -> bool:
+        """Whether a report of such a type about this order was lost: no resend has it."""
+        bodies = [message["Body"] for message in self.platform.world.hub.lost]
+        chain = {*theirs.cl_ord_ids, theirs.ref}
+        return any({one.get("ClOrdID"), one.get("OrigClOrdID")} & chain and one["ExecType"] in exec_types for one in bodies)
+
+
+def _lowered(one: Any, was: str, filled: int) -> bool:
+    """It was over with these fills before, and an amendment of which we heard late says that it was all there was to fill."""
+    return (was, one["status"]) == ("expired", "filled") and filled == one["filled_quantity"] == one["quantity"]
 
 
 def _called(one: Any) -> str:
@@ -221,10 +255,12 @@ def _plain(fills: Any) -> list[str]:
     return sorted(standing.elements())
 
 
-def _fills(theirs: TheirOrder | None, *, busted: bool = False) -> list[str]:
+def _fills(theirs: TheirOrder | None, *, ever: bool = False) -> list[str]:
+    """What stands; with `ever` also what was busted or corrected since: we may be yet to hear of that."""
     if theirs is None:
         return []
-    return sorted(f"{fill.quantity}@{fill.price}" for fill in (*theirs.fills, *(theirs.busted if busted else ())))
+    gone = (*theirs.busted, *theirs.corrected) if ever else ()
+    return sorted(f"{fill.quantity}@{fill.price}" for fill in (*theirs.fills, *gone))
 
 
 def _word(status: str) -> str:

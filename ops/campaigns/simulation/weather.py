@@ -60,7 +60,10 @@ SANDBOX_RATES = {
     "inquiry_page_missing": 0.03,
     "inquiry_rows_missing": 0.03,
     # of each beat of the market
-    "bust": 0.01,
+    "bust": 0.1,
+    "correction": 0.1,
+    "late_reject": 0.06,
+    "restatement": 0.1,
     "client_order": 0.02,
     "client_cancel": 0.01,
     "mass_cancel": 0.005,
