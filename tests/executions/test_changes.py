@@ -13,7 +13,7 @@ from service.core.clock import ManualClock
 from service.executions.changes import proven
 from service.executions.sighting import Sighted
 from service.executions.sweep import Sweeper
-from service.gateway import ExecType, OrderRow, RequestKind
+from service.gateway import ExecType, ExecutionRow, OrderRow, RequestKind
 from service.infra.db import Database
 from service.orders.model import Order, Proof, RequestState
 from tests.conftest import DatabaseUrls
@@ -281,7 +281,8 @@ async def test_p03_an_order_that_ended_without_doubt_is_not_looked_at_again(life
     for _ in range(5):
         assert await asking.sweep() == 0
         life.clock.advance(timedelta(seconds=30))
-    assert await asked(life, row(life, state="취소확인")) == before
+    executed = row(life, 4, "취소확인", executions=(ExecutionRow(4, BORN, "1", None),))
+    assert await asked(life, executed) == before
 
 
 # --- what a later report tells of it --------------------------------------------------------------------------------------
@@ -424,15 +425,19 @@ async def test_p03_what_no_look_could_tell_in_session_is_asked_after_the_last_on
         return 1_000
 
     house = Amended(life, "cyber")
-    await house.amended(executed=3, quantity=6)
+    await house.place()
+    await house.control("faults", {"fault": "answer_lost_before"})
+    await life.amend(await house.order_id(), "a1", price=Decimal(64_900))
+    await house.send()
+    await house.step(61)
     await house.cancelled()
     await house.control("faults", {"fault": "inquiry_empty"})
     sweeper = Sweeper(life.applier, plenty)
     assert await sweeper.sweep() == 1
-    assert (await states(life))[0] == ("refused", "order-closed")
+    assert (await states(life))[0] == ("refused", "order-closed-in-doubt")
     life.clock.moment = life.clock.moment.replace(hour=20, minute=2)
     assert await sweeper.sweep() == 1
-    assert here(await life.order()) == house.there()
+    assert (await states(life))[0] == ("refused", "without effect, as the order inquiry shows")
     assert await sweeper.sweep() == 0
 
 

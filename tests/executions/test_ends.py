@@ -66,6 +66,9 @@ def chains(life: Life) -> dict[str, tuple[tuple[OrderRow, ...], Status | None]]:
         "cancelled-in-a-row-of-its-own": ((first, replace(withdrawn, state_text="취소확인")), Status.CANCELED),
         "a-row-of-its-own-for-a-part": ((first, replace(withdrawn, quantity=4, state_text="취소확인")), None),
         "a-row-of-its-own-in-a-bare-word": ((first, replace(withdrawn, state_text="취소")), None),
+        "cancelled-after-an-amendment-was-refused": (
+            (replace(first, state_text="취소확인"), replace(later, state_text="정정거부")), Status.CANCELED,
+        ),
         "a-row-of-its-own-refused": ((first, replace(withdrawn, state_text="거부")), None),
         "two-rows-live": ((first, replace(first, order_number="1009", state_text="취소확인")), None),
     }  # fmt: skip
