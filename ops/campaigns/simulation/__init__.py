@@ -1,4 +1,5 @@
-"""A whole trading day, simulated: real code, real PostgreSQL, virtual time, everything that happens drawn from a seed.
+"""A whole trading day, simulated: real code, real PostgreSQL, virtual time, everything that happens drawn from a seed. Every
+sixth seed has a second day, on which the brokers' numbers begin anew.
 
 `loop` is the event loop, `database` makes a transaction one step, `upstream` is the sandbox without sockets, `weather` what
 goes wrong, `house` the processes, `player` the people, `oracle` what must hold, `seed` one day of all of it. Seeds are

@@ -28,7 +28,7 @@ ORDERS = """
     select o.id, o.status, o.closed, o.quantity, o.price, o.filled_quantity, o.reported_quantity, o.remaining_quantity,
            o.needs_review,
            (select e.merged_into from external_order e where e.order_id = o.id) as merged,
-           o.rationale, o.broker_order_number, o.broker, a.number as account_number,
+           o.rationale, o.broker_order_number, o.broker, o.business_date, a.number as account_number,
            (select array_agg(row(r.cl_ord_id, r.kind, r.state, r.reason)::text order by r.number) from order_request r
              where r.order_id = o.id) as requests,
            (select array_agg(r.cl_ord_id order by r.number) from order_request r where r.order_id = o.id) as ids,
@@ -122,6 +122,8 @@ class Oracle:
                 self.say(f"I4: {_called(one)} has fills nobody made: {dict(mine - real)}")
 
     def _verdict(self, one: Any) -> None:
+        if one["merged"] is not None:
+            return  # it was ours all the time: its verdict is the one it has there
         was, filled = self._verdicts.get(one["id"], (None, 0))
         same = was is not None and one["closed"] and (_word(one["status"]) == _word(was) or _lowered(one, was, filled))
         if was is not None and not same and not self._busted(one):
@@ -139,7 +141,8 @@ class Oracle:
             return found[1] if found else None
         number = (one["broker_order_number"] or "").lstrip("0")
         brokers = (broker for broker in self.platform.world.brokers.values() if broker.profile.code == one["broker"])
-        listed = (order for broker in brokers for order in broker.orders if order.account == one["account_number"])
+        whose = (one["account_number"], one["business_date"])  # the same numbers come again the next day
+        listed = (order for broker in brokers for order in broker.orders if (order.account, order.business_date) == whose)
         return next((order for order in listed if number in {str(row.order_no) for row in order.rows}), None)
 
     def tables(self) -> None:

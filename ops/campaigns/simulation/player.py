@@ -6,9 +6,9 @@ Everything is drawn from the seed. A client that hears nothing asks again with t
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
@@ -39,6 +39,7 @@ from service.sandbox.broker import OrderedRejection
 
 DAY = datetime(2026, 11, 23, tzinfo=KST)
 SCENES = ((time(9, 3), "regular"), (time(10, 40), "regular"), (time(14, 55), "regular"), (time(16, 5), "after_market"))
+SECOND_DAY = ((time(10, 40), "regular"), (time(14, 55), "regular"))
 CLOSED, NIGHT = time(15, 31), time(20, 10)
 TRIES = 6
 DOUBTS = """
@@ -69,11 +70,12 @@ class Player:
     answered: dict[str, str] = field(default_factory=dict)  # intent: order id
     tally: Counter[str] = field(default_factory=Counter)
     papers: list[str] = field(default_factory=list)
+    today: date = field(default_factory=DAY.date)
 
-    async def day(self) -> None:
+    async def day(self, scenes: Sequence[tuple[time, str]] = SCENES) -> None:
         world = self.house.platform.world
         self.papers = self.chance.sample(sorted(isin for isin, one in world.exchange.listings.items() if not one.halted), 4)
-        for at, session in SCENES:
+        for at, session in scenes:
             self.jump(at)
             await self._scene(session, self.chance.randint(3, 6) if session == "regular" else self.chance.randint(0, 2))
             if session == "regular" and at.hour == 14:
@@ -83,7 +85,7 @@ class Player:
         """The market stands still but for its hours; then it lives again in a few papers."""
         world = self.house.platform.world
         world.quiet = True
-        self._go(datetime.combine(DAY.date(), at, KST))
+        self._go(datetime.combine(self.today, at, KST))
         for isin, session in list(world.exchange.books):
             world.exchange.quote(isin, session, {}, pinned=isin not in self.papers)
         world.quiet = False
@@ -249,7 +251,7 @@ class Player:
         """The night: two people close on absence what no evidence has settled and a final inquiry does not show."""
         first, second = self.office
         for row in self.house.server.ask(DOUBTS):
-            name = f"doubt-{row['cl_ord_id']}"
+            name = f"doubt-{row['cl_ord_id']}-{self.today}"
             keys = [
                 idempotency.intent(user_id=one.user_id, route="POST resolutions", key=name, body={"name": name})
                 for one in self.office

@@ -1,19 +1,21 @@
-"""One seed: a day from before the opening to the night, and what was found."""
+"""One seed: a day from before the opening to the night, for some a second, shorter one, and what was found."""
 
 import asyncio
 import gc
 import random
 import sys
 import warnings
-from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from uuid import UUID
 
 from ops.campaigns.simulation.database import Server
-from ops.campaigns.simulation.house import House, settings
+from ops.campaigns.simulation.house import House, Member, settings
 from ops.campaigns.simulation.loop import Process, SimulatedLoop, Trace
 from ops.campaigns.simulation.oracle import Oracle
-from ops.campaigns.simulation.player import DAY, NIGHT, Book, Player
+from ops.campaigns.simulation.player import DAY, NIGHT, SCENES, SECOND_DAY, Book, Player
 from ops.campaigns.simulation.upstream import Platform
 from ops.campaigns.simulation.weather import Weather
 from service.accounts.synchronise_accounts import synchronise_accounts
@@ -31,6 +33,7 @@ from service.wiring import Wiring
 
 START = datetime.combine(DAY.date(), time(8, 20), DAY.tzinfo)
 LOOK_S = 25.0  # virtual seconds in which every account is asked about at least once
+SECOND = 6  # every so many seeds has a second day, on which the brokers' numbers begin anew
 PATIENCE = 80  # times five seconds the house is given to come to rest
 # What will come to an end without a person: an order whose request is in doubt will not, unless evidence is found.
 BUSY = """
@@ -148,13 +151,27 @@ class _Run:
         passing = asyncio.ensure_future(self.player.pass_time())
         self.house.start()
         await asyncio.sleep(4.0)  # the stream is live
+        await self._trouble(outcome, SCENES)
+        if self.seed % SECOND == 0:
+            await self._next_morning()
+            await self._trouble(outcome, SECOND_DAY)
+        passing.cancel()
+
+    async def _trouble(self, outcome: Outcome, scenes: Sequence[tuple[time, str]]) -> None:
         self.weather.calm = False
         self.platform.trouble(self.seed)
-        await self.player.day()
+        await self.player.day(scenes)
         self.weather.calm = True
         self.platform.calm()
         await self._come_to_rest(outcome)
-        passing.cancel()
+
+    async def _next_morning(self) -> None:
+        """What the daily jobs do, while nothing goes wrong."""
+        self.player.today += timedelta(days=1)
+        self.player.jump(START.time())
+        self.player.tally["second days"] += 1
+        await self._open_the_day()
+        self.player.books = [replace(one, holdings=self._holdings(one.account_id)) for one in self.books]
 
     async def _come_to_rest(self, outcome: Outcome) -> None:
         for _ in range(8):  # until nobody can bring an answer to what was under way
@@ -183,17 +200,25 @@ class _Run:
         self._in_the_loop(self._found(simulation))
 
     async def _found(self, simulation: Simulation) -> None:
+        member = await self._open_the_day()
+        self.server.market = MarketBook(member.wiring.transaction, fresh_s=1e12)
+        await self.server.market.rules()
+        api = self.house.member(member.process, APP).wiring
+        simulation.office = [await _user(api, name, Role.OPERATIONS) for name in ("oh", "park")]
+        simulation.books = await self._mandates(api)
+
+    async def _open_the_day(self) -> Member:
         member = self.house.member(Process("house"), WORKER)
         wiring = member.wiring
         common: dict[str, Any] = {"transaction": wiring.transaction, "gateway": wiring.gateway, "clock": wiring.clock}
         await synchronise_instruments(**common)
         await synchronise_accounts(**common, vault=wiring.vault, brokers=wiring.brokers)
         await take_opening(**common, vault=wiring.vault)
-        self.server.market = MarketBook(wiring.transaction, fresh_s=1e12)
-        await self.server.market.rules()
-        api = self.house.member(member.process, APP).wiring
-        simulation.office = [await _user(api, name, Role.OPERATIONS) for name in ("oh", "park")]
-        simulation.books = await self._mandates(api)
+        return member
+
+    def _holdings(self, account_id: UUID) -> dict[str, int]:
+        held = self.server.ask("select isin, opening from holding where account_id = $1 order by isin", account_id)
+        return {one["isin"]: one["opening"] for one in held}
 
     async def _mandates(self, wiring: Wiring) -> list[Book]:
         managers = [await _user(wiring, name, Role.MANAGER) for name in ("kim", "lee")]
@@ -206,9 +231,7 @@ class _Run:
                 transaction=wiring.transaction, client_id=client.id, name=f"가상 계약 {i}", starts_on=date(2026, 1, 2),
                 status=MandateStatus.IN_FORCE, account_ids=[row["id"]], manager_ids=[manager.user_id],
             )  # fmt: skip
-            held = self.server.ask("select isin, opening from holding where account_id = $1 order by isin", row["id"])
-            holdings = {one["isin"]: one["opening"] for one in held}
-            books.append(Book(row["id"], row["number"], row["broker"], manager, mandate.id, holdings))
+            books.append(Book(row["id"], row["number"], row["broker"], manager, mandate.id, self._holdings(row["id"])))
         return books
 
 
