@@ -10,8 +10,8 @@ SELECT uuidv7(), '2026-11-23', account_id, '00991', mandate_id, (SELECT id FROM 
   '2026-11-23 10:00+09', '2026-11-23 10:00+09'
 FROM mandate_account WHERE account_id = (SELECT id FROM account WHERE broker = '00991' AND number = lpad((:n - 1)::text, 10, '0'))
 RETURNING id, manager_id \gset
-INSERT INTO order_request (id, order_id, kind, number, cl_ord_id, quantity, price, state, user_id, send_by, queued_at)
-VALUES (uuidv7(), :id, 'new', 1, ilim_cl_ord_id('2026-11-23', nextval('cl_ord_id_seq')), 10, 70000, 'queued', :manager_id,
+INSERT INTO order_request (id, order_id, broker, kind, number, cl_ord_id, quantity, price, state, user_id, send_by, queued_at)
+VALUES (uuidv7(), :id, '00991', 'new', 1, ilim_cl_ord_id('2026-11-23', nextval('cl_ord_id_seq')), 10, 70000, 'queued', :manager_id,
   '2026-11-23 10:00:30+09', '2026-11-23 10:00+09');
 INSERT INTO audit.record (record_id, kind, subject_kind, subject_id, subject_seq, body)
 VALUES (uuidv7(), 'order.submitted', 'order', (:id)::uuid::text, 1, convert_to(repeat('x', 560), 'UTF8'));

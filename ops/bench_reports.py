@@ -322,8 +322,8 @@ select $1, date '{DAY}', $2, '{BROKER}', (select id from mandate limit 1), (sele
     'limit', 'day', 'regular', {QUANTITY}, {PRICE}, {PRICE}, 'pending_new', {QUANTITY}, timestamptz '{DAY} 15:30+09', 0, 0,
     timestamptz '{MORNING}', timestamptz '{MORNING}', $4"""
 REQUEST = f"""
-insert into order_request (id, order_id, kind, number, cl_ord_id, quantity, price, state, send_by, queued_at, sent_at)
-values ($1, $2, 'new', 1, $3, {QUANTITY}, {PRICE}, 'sent', timestamptz '{MORNING}', timestamptz '{MORNING}',
+insert into order_request (id, order_id, broker, kind, number, cl_ord_id, quantity, price, state, send_by, queued_at, sent_at)
+values ($1, $2, '{BROKER}', 'new', 1, $3, {QUANTITY}, {PRICE}, 'sent', timestamptz '{MORNING}', timestamptz '{MORNING}',
     timestamptz '{MORNING}')"""
 ATTEMPT = """
 insert into attempt (request_id, n, sender, epoch, overdue_at, outcome) values ($1, 1, 'bench', 0, now(), 'accepted')"""

@@ -141,7 +141,7 @@ async def _write(
     """The dearer of both prices is held back while the amendment is under way."""
     requests = (*order.requests, request)
     held = reserve_of(order, requests, desk.profile(order.broker).commission_rate)
-    await store.add_request(connection, request)
+    await store.add_request(connection, order, request)
     data = {"cl_ord_id": request.cl_ord_id, "price": request.price, "quantity": request.quantity}
     cause = Cause("amendment.submitted", data, principal, request_id)
     return await hold_more(connection, replace(order, requests=requests), held, cause, now)

@@ -76,7 +76,7 @@ async def _request(connection: AsyncConnection, order: Order, principal: Princip
 async def _queue(
     connection: AsyncConnection, order: Order, request: Request, principal: Principal, request_id: str, now: datetime
 ) -> Order:
-    await store.add_request(connection, request)
+    await store.add_request(connection, order, request)
     cause = Cause("cancellation.submitted", {"cl_ord_id": request.cl_ord_id}, principal, request_id)
     held = Reserve(Won(order.reserved_cash), order.reserved_quantity)
     return await hold_more(connection, replace(order, requests=(*order.requests, request)), held, cause, now)
@@ -87,7 +87,7 @@ async def _withdraw(
 ) -> Order:
     done = replace(request, state=RequestState.ACKNOWLEDGED, reason="withdrawn before it was sent", answered_at=now)
     born = replace(order.requests[0], state=RequestState.REFUSED, reason="withdrawn", answered_at=now)
-    await store.add_request(connection, done)
+    await store.add_request(connection, order, done)
     cause = Cause("order.withdrawn", {"cl_ord_id": born.cl_ord_id}, principal, request_id)
     ended = replace(order, requests=(born, *order.requests[1:], done))
     return await withdraw(connection, order, ended, cause, now)

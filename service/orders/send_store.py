@@ -5,7 +5,7 @@ what the claim decides on: at READ COMMITTED a statement that waited for a lock 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -75,36 +75,49 @@ class Picked:
     business_date: date
 
 
+PICKED = tuple(one.name for one in fields(Picked))
+
+
 def _pick(limit: ColumnElement[int]) -> HotStatement:
     """The most urgent queued requests: cancellations first, then the oldest. Orders somebody else works on are passed over,
     and all but cancellations while the stream `com_id` is not seen, unless their time is up. A cancellation waits while a
     request of its order is on its way, or it would overtake what it cancels. Read committed: a request may have moved since
-    we looked, its order is locked from now on. The limit is written into the text:
-    a plan made for any limit would sort the queue. And brokers are compared so that no index on them fits: by one of those a
-    plan made while orders are few would read a broker's whole day for each request in the queue."""
+    we looked, its order is locked from now on. Each broker's queue is read from its head, each order by its key, and the
+    limit is written into the text: otherwise a plan made while there are few would read and sort all that waits."""
+    first = _queue(limit)
+    wanted = func.unnest(bindparam("brokers", type_=ARRAY(Text))).table_valued("broker").render_derived(name="wanted")
+    queue = first.where(order_request.c.broker == wanted.c.broker).lateral("queue")
+    question = select(queue).select_from(wanted).join(queue, true())
+    return HotStatement(question.order_by(queue.c.cancels.desc(), queue.c.queued_at, queue.c.cl_ord_id))
+
+
+def _queue(limit: ColumnElement[int]) -> Select[Any]:
     other, c = order_request.alias("other"), order_request.c
     on_its_way = exists().where(other.c.order_id == c.order_id, other.c.state == "sending")
     # Written as in the index: with values bound later neither its condition nor its order would be recognised.
     queued, sent_later = literal_column("'queued'", Text), c.kind != literal_column("'cancellation'")
     ripe = or_(c.retry_at.is_(None), c.retry_at <= func.clock_timestamp())
-    question = (
+    order = (
+        select(orders.c.account_id, orders.c.manager_id, orders.c.isin, orders.c.business_date)
+        .where(orders.c.id == c.order_id)
+        .with_for_update(skip_locked=True)
+        .lateral("its_order")
+    )
+    return (
         select(
-            c.order_id, c.id.label("request_id"), (~sent_later).label("cancels"), orders.c.account_id, orders.c.manager_id,
-            orders.c.isin, orders.c.business_date,
+            c.order_id, c.id.label("request_id"), (~sent_later).label("cancels"), c.queued_at, c.cl_ord_id, order.c.account_id,
+            order.c.manager_id, order.c.isin, order.c.business_date,
         )
-        .join(orders, orders.c.id == c.order_id)
+        .select_from(order_request.join(order, true()))
         .where(
             c.state == queued,
-            func.array_position(bindparam("brokers", type_=ARRAY(Text)), orders.c.broker).is_not(None),
             ripe,
             or_(sent_later, ~on_its_way),
             or_(~sent_later, ~blind_part(), c.send_by <= bindparam("now", type_=MOMENT)),
         )
         .order_by(sent_later, c.queued_at, c.cl_ord_id)
         .limit(limit)
-        .with_for_update(skip_locked=True, of=orders)
     )  # fmt: skip
-    return HotStatement(question)
 
 
 PICK_ONE, PICK_SOME = _pick(literal_column("1", Integer)), _pick(literal_column("8", Integer))
@@ -120,7 +133,7 @@ async def pick(
     found: dict[UUID, Picked] = {}
     for row in rows:
         if len(found) < most:
-            found.setdefault(row["order_id"], Picked(**row))
+            found.setdefault(row["order_id"], Picked(**{name: row[name] for name in PICKED}))
     if any(not one.cancels for one in found.values()):
         await LOCK_GATE.row(connection)
     return list(found.values())

@@ -115,8 +115,9 @@ async def next_cl_ord_id(connection: AsyncConnection, business_date: date) -> st
     return str((await connection.execute(question)).scalar_one())
 
 
-async def add_request(connection: AsyncConnection, request: Request) -> None:
-    await connection.execute(insert(order_request).values({name: getattr(request, name) for name in REQUEST_FIELDS}))
+async def add_request(connection: AsyncConnection, order: Order, request: Request) -> None:
+    values = {name: getattr(request, name) for name in REQUEST_FIELDS}
+    await connection.execute(insert(order_request).values({**values, "broker": order.broker}))
 
 
 async def save_order(connection: AsyncConnection, order_id: UUID, **changes: Any) -> None:

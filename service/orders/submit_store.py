@@ -111,7 +111,12 @@ def _write(side: Side, with_turnover: bool) -> Select[Any]:
     )
     asked = (
         insert(order_request)
-        .from_select(REQUEST_COLUMNS, select(*_binds(order_request, REQUEST_COLUMNS, "request_")).select_from(placed))
+        .from_select(
+            [*REQUEST_COLUMNS, "broker"],
+            select(*_binds(order_request, REQUEST_COLUMNS, "request_"), bindparam("order_broker", type_=Text)).select_from(
+                placed
+            ),
+        )
         .cte("asked")
     )
     written = append.insert_part(placed).cte("written")

@@ -100,6 +100,7 @@ orders = Table(
         "NOT closed OR (remaining_quantity = 0 AND reserved_cash = 0 AND reserved_quantity = 0)", name="closed_holds_nothing"
     ),
     UniqueConstraint("client_order_id", "manager_id"),
+    UniqueConstraint("id", "broker"),  # what a request names
     Index("ix_orders_account_day", "account_id", "business_date", "isin"),
     Index("ix_orders_manager_created", "manager_id", "id"),
     Index("ix_orders_open", "account_id", postgresql_where=text("NOT closed")),
@@ -111,7 +112,8 @@ order_request = Table(
     "order_request",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
+    Column("order_id", Uuid, nullable=False),
+    Column("broker", Text, nullable=False, comment="the order's"),
     Column("kind", Text, nullable=False),
     Column("number", Integer, nullable=False, comment="1, 2, 3 … within the order"),
     Column("cl_ord_id", Text, nullable=False, unique=True),
@@ -131,6 +133,7 @@ order_request = Table(
     CheckConstraint("length(cl_ord_id) BETWEEN 1 AND 20", name="cl_ord_id_fits"),
     CheckConstraint("quantity > 0", name="positive"),
     UniqueConstraint("order_id", "number"),
+    ForeignKeyConstraint(["order_id", "broker"], ["orders.id", "orders.broker"]),
     Index("uq_order_request_one_new", "order_id", unique=True, postgresql_where=text("kind = 'new'")),
     Index(
         "uq_order_request_in_flight",
@@ -139,8 +142,10 @@ order_request = Table(
         unique=True,
         postgresql_where=text("kind <> 'new' AND state IN ('queued', 'sending', 'sent', 'unknown')"),
     ),
-    # In the order in which they are sent: the next one is found at once, however many wait.
-    Index("ix_order_request_queue", text(SENT_LATER), "queued_at", "cl_ord_id", postgresql_where=text("state = 'queued'")),
+    # Each broker's in the order in which they are sent: the next one is found at once, however many wait, here or elsewhere.
+    Index(
+        "ix_order_request_queue", "broker", text(SENT_LATER), "queued_at", "cl_ord_id", postgresql_where=text("state = 'queued'")
+    ),
     Index("ix_order_request_unknown", "order_id", postgresql_where=text("state IN ('sending', 'unknown')")),
     Index("ix_order_request_unanswered", "order_id", postgresql_where=text(UNANSWERED)),
     # What bars a twin: hardly ever a row, and asked for by every submission and every claim.

@@ -84,13 +84,13 @@ async def test_p05_the_database_refuses_a_twin_that_no_check_saw(life: Life) -> 
     """The read of the submission and the second look of the claim are passed over: the table itself still refuses."""
     await lost(life)
     row = (
-        "insert into order_request (id, order_id, kind, number, cl_ord_id, quantity, price, state, send_by, queued_at)"
-        " values (gen_random_uuid(), $1, 'new', 1, 'TWIN', 10, 70000, 'queued', now(), now())"
+        "insert into order_request (id, order_id, broker, kind, number, cl_ord_id, quantity, price, state, send_by, queued_at)"
+        " values (gen_random_uuid(), $1, $2, 'new', 1, 'TWIN', 10, 70000, 'queued', now(), now())"
     )
     other = await life.submit(key="k2", quantity=11)
     await fetch(life.urls.superuser, "delete from order_request where order_id = $1", other)
     with pytest.raises(asyncpg.ExclusionViolationError, match="twin"):
-        await fetch(life.urls.superuser, row, other)
+        await fetch(life.urls.superuser, row, other, BROKER)
 
 
 async def test_p05_who_claims_a_twin_waits_for_whoever_learns_that_the_first_is_unknown(life: Life) -> None:
