@@ -55,10 +55,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a claim found. `found` without claims: what was there was refused, waits, or was settled meanwhile."""
+    """What a claim found. `found` without claims: what was there was refused, waits, or was settled meanwhile. `emptied`:
+    nothing else waited that could have been taken too."""
 
     found: bool
     claims: tuple[Claim, ...] = ()
+    emptied: bool = False
 
 
 @dataclass
@@ -104,7 +106,7 @@ class Dispatcher:
     async def _take(self, brokers: Sequence[str], most: int) -> Taken:
         async with self.hot() as connection:
             now = self.clock.now()
-            picked = await send_store.pick(connection, brokers, most, self.recheck.com_id, now)
+            picked, emptied = await send_store.pick(connection, brokers, most, self.recheck.com_id, now)
             looks = [(one, await send_store.look(connection, one, self.recheck.com_id)) for one in picked]
             if any(look.gate.cluster_epoch != self.epoch for _, look in looks):
                 FENCED.inc()
@@ -113,7 +115,7 @@ class Dispatcher:
             claims = await self._claim(connection, looks, now)
         for claim in claims:
             self.spend(claim.order.broker)
-        return Taken(bool(picked), claims)
+        return Taken(bool(picked), claims, emptied)
 
     async def _claim(
         self, connection: asyncpg.Connection, looks: Sequence[tuple[Picked, Look]], now: datetime

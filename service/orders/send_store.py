@@ -126,9 +126,9 @@ LOCK_GATE = HotStatement(gate_lock())
 
 async def pick(
     connection: asyncpg.Connection, brokers: Sequence[str], most: int, com_id: str | None, now: datetime
-) -> list[Picked]:
+) -> tuple[list[Picked], bool]:
     """Lock up to `most` orders (8 are the most) with the most urgent requests, one request of each; and the gate, unless
-    only cancellations were found: those pass it."""
+    only cancellations were found: those pass it. The second value: whether that was all there was."""
     rows = await (PICK_ONE if most == 1 else PICK_SOME).rows(connection, brokers=list(brokers), com_id=com_id, now=now)
     found: dict[UUID, Picked] = {}
     for row in rows:
@@ -136,7 +136,7 @@ async def pick(
             found.setdefault(row["order_id"], Picked(**{name: row[name] for name in PICKED}))
     if any(not one.cancels for one in found.values()):
         await LOCK_GATE.row(connection)
-    return list(found.values())
+    return list(found.values()), len(rows) == len(found) < most
 
 
 # --- look ------------------------------------------------------------------------------------------------------------------

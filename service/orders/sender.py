@@ -25,7 +25,7 @@ class Sender:
     _under_way: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def send_some(self) -> bool:
-        """Claim what may go now, and send it beside the caller. False when nothing waits.
+        """Claim what may go now, and send it beside the caller. False when nothing waits any more.
 
         A caller that is cancelled does not take its claim along: cut off between claim and answer a request would be
         unknown for no reason."""
@@ -53,7 +53,7 @@ class Sender:
         taken = await self.dispatcher.claim(may, most)
         for claim in taken.claims:
             self._beside(self._carry(claim))
-        return taken.found
+        return taken.found and not taken.emptied
 
     async def _carry(self, claim: Claim) -> None:
         try:

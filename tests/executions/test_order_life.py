@@ -357,6 +357,16 @@ async def test_p16_a_manager_who_is_none_any_more_sends_nothing(life: Life, chan
     assert (await life.requests())[0]["reason"] == "manager-not-entitled"
 
 
+async def test_whoever_picks_hears_whether_more_is_waiting(life: Life) -> None:
+    """Told too little, a sender would look again for nothing after each send; told too much, a request would wait for a poll."""
+    await life.submit()
+    await life.submit(quantity=7, key="another")
+    for most, found in ((8, (2, True)), (2, (2, False)), (1, (1, False))):
+        async with life.worker.hot() as connection:
+            picked, emptied = await send_store.pick(connection, [BROKER], most, None, life.clock.now())
+        assert (len(picked), emptied) == found
+
+
 async def test_p16_a_withdrawal_waits_for_the_claim_that_has_looked_and_stops_every_later_one(life: Life) -> None:
     """The claim has looked and not committed; the withdrawal must not commit before it, or a send would follow it."""
     await life.submit()
