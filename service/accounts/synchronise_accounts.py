@@ -4,7 +4,7 @@ Presence counts always: new and changed accounts are written even from a list th
 complete list: an `Incomplete` never makes an account vanish (P17). Each change has its own entry in the ledger.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from service.accounts import store
 from service.accounts.model import STATUSES, Account
 from service.audit.append import record
 from service.audit.evidence import Raw, Vault
+from service.controls.store import shut_gate
 from service.core.clock import Clock
 from service.core.ids import uuid7
 from service.core.principal import Principal
@@ -52,6 +53,8 @@ async def synchronise_accounts(
         async with transaction(books=Books.ALL) as connection:
             raw_ids = await vault.keep(connection, [Raw("inquiry", page, now) for page in answer.pages])
             changes = await _take_over(connection, broker, answer, now, diff)
+            if any(_takes_away(kind, facts) for kind, _, facts in changes):
+                await shut_gate(connection)  # no claim that has looked before commits after this
             reason = diff.incomplete.get(broker)
             body = {"rows": len(answer.rows), "incomplete": reason, "raw_ids": raw_ids}
             told = [*changes, ("accounts.synchronised", ("broker", broker), body)]
@@ -61,6 +64,11 @@ async def synchronise_accounts(
 
 
 Change = tuple[str, tuple[str, UUID | str], dict[str, Any]]
+
+
+def _takes_away(kind: str, facts: Mapping[str, Any]) -> bool:
+    """Whether a change may end the right to trade for an account."""
+    return kind == "account.vanished" or (kind == "account.changed" and "contract_status" in facts["fields"])
 
 
 async def _take_over(

@@ -23,6 +23,7 @@ async def lock_broker(
     made = Lock(uuid7(), broker, now, message, field, what, evidence)
     if not await store.add_lock(connection, made):
         return False
+    await store.shut_gate(connection)  # no claim that has looked before commits after this
     body = {"broker": broker, "message": message, "field": field, "what": what, "evidence": str(evidence) if evidence else None}
     await append.record(connection, kind="broker.locked", subject=("broker", broker), body=body, at=now)
     LOCKED.labels(broker).inc()

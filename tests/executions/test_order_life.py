@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,9 @@ from uuid import UUID
 import orjson
 import pytest
 
+from service.accounts.synchronise_accounts import synchronise_accounts
 from service.audit.evidence import Vault
+from service.controls.lock_broker import lock_broker
 from service.core.clock import ManualClock
 from service.executions.apply import Applier
 from service.executions.inbox import Inbox
@@ -25,6 +28,7 @@ from service.orders.amend import amend
 from service.orders.cancel import cancel
 from service.orders.dispatch import Dispatcher
 from service.orders.recheck import Recheck
+from tests.accounts.platform import Platform, complete
 from tests.conftest import DatabaseUrls
 from tests.makers import BROKER, ISIN, TODAY, FakeGateway, World, fetch, make_desk, make_world, report
 from tests.orders.test_submit import place
@@ -384,6 +388,41 @@ async def test_p16_a_withdrawal_waits_for_the_claim_that_has_looked_and_stops_ev
     await life.dispatch()
     assert life.gateway.sends == []
     assert {row["reason"] for row in await life.requests()} == {"mandate-not-in-force"}
+
+
+async def test_p20_a_broker_is_not_locked_before_the_claim_that_has_looked_is_over(life: Life) -> None:
+    async def drift() -> None:
+        async with life.worker.transaction() as connection:
+            await lock_broker(
+                connection, BROKER, message="report", field="39", what="no such word", evidence=None, now=life.clock.now()
+            )
+
+    await _waits_for_a_claim(life, drift())
+    assert life.gateway.sends == []
+
+
+async def test_p16_an_account_that_is_listed_no_more_stops_every_send_after_its_commit(life: Life) -> None:
+    async def list_nobody() -> None:
+        gateway: Any = Platform(account_lists={BROKER: complete()}, balances={})
+        await synchronise_accounts(
+            transaction=life.app.transaction, clock=life.clock, gateway=gateway, vault=VAULT, brokers=[BROKER]
+        )
+
+    await _waits_for_a_claim(life, list_nobody())
+    assert life.gateway.sends == []
+    assert {row["reason"] for row in await life.requests()} == {"contract-not-in-force"}
+
+
+async def _waits_for_a_claim(life: Life, withdrawal: Coroutine[Any, Any, None]) -> None:
+    """The claim has looked and not committed; what takes its right away waits. Then everything that still waits is tried."""
+    await life.submit()
+    async with life.worker.hot() as connection:
+        await send_store.pick(connection, [BROKER], 1, None, life.clock.now())
+        withdrawing = asyncio.create_task(withdrawal)
+        await until(lambda: waiting_for_the_gate(life))
+        assert not withdrawing.done()
+    await withdrawing
+    await life.dispatch()
 
 
 async def waiting_for_the_gate(life: Life) -> bool:
