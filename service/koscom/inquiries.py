@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Generic, TypeVar, cast
 
-from service.core.clock import Clock
+from service.core.clock import Clock, kst_date
 from service.core.ids import RandomBits
 from service.core.secret import AccountNumber
 from service.gateway import (
@@ -47,7 +47,7 @@ class Inquirer:
     async def orders(self, profile: BrokerProfile, account: AccountNumber, day: date, call_class: CallClass) -> Inquiry[OrderRow]:
         query = {"qrSellBuyType": "0", "qrAccNo": account.reveal(), "qrOrderDate": f"{day:%Y%m%d}", "qrIsinCode": ""}
         query |= {"qrOrderNo": ""}
-        return await self._per_asset_type(ORDERS, profile, query, call_class, account)
+        return of_day(await self._per_asset_type(ORDERS, profile, query, call_class, account), day)
 
     async def balance(self, profile: BrokerProfile, account: AccountNumber, call_class: CallClass) -> Inquiry[BalanceRow]:
         return await self._per_asset_type(BALANCE, profile, {"qrAccNo": account.reveal()}, call_class, account)
@@ -164,6 +164,15 @@ def answer_of(kind: Kind[Row], reads: list[Read[Row]], account: AccountNumber | 
     if failure is not None:
         return Incomplete(failure[0], failure[1], tuple(rows), pages)
     return Complete(tuple(rows), pages, asked_at, tuple(dict.fromkeys(remarks)))
+
+
+def of_day(answer: Inquiry[OrderRow], day: date) -> Inquiry[OrderRow]:
+    """Order numbers begin anew every day: rows of another day would be taken for today's orders. An order may be written down
+    the evening before, so it takes all rows that tell a time to tell another day."""
+    told = {kst_date(row.order_time) for row in answer.rows if row.order_time is not None}
+    if not told or day in told:
+        return answer
+    return Incomplete("another-day", f"rows of {min(told)}, not of {day}", (), answer.pages)
 
 
 def _together(

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from service.core.secret import AccountNumber
 from service.gateway import CallClass, Complete, Incomplete, Inquiry, Side
 from service.koscom.budget import CallLimit, MemoryBudget, ServiceName
 from service.koscom.gateway import KoscomGateway
+from service.koscom.inquiries import of_day
 from tests.koscom.makers import ACCOUNT, CYBER, DIAMOND, gateway, with_profile
 from tests.koscom.shapes import answer, api_of, echo_of, pages, query_of, row
 
@@ -560,3 +562,19 @@ async def test_raw_pages_are_kept_byte_for_byte() -> None:
 
     result = await ask(gateway(handle), "accountlist")
     assert result.pages == tuple(sent)
+
+
+def _row_of(order_time: datetime | None) -> Any:
+    return SimpleNamespace(order_time=order_time)
+
+
+@pytest.mark.parametrize(
+    ("days", "whole"),
+    [((), True), ((None,), True), ((23,), True), ((22, 23), True), ((22,), False), ((22, None), False)],
+    ids=["nothing", "no-times", "today", "one-from-the-evening-before", "yesterday", "yesterday-and-no-time"],
+)
+def test_p17_rows_that_are_all_of_another_day_are_no_answer(days: tuple[int | None, ...], whole: bool) -> None:
+    rows = tuple(_row_of(None if day is None else datetime(2026, 11, day, 10, tzinfo=KST)) for day in days)
+    answer: Any = of_day(Complete(rows, (b"page",), datetime(2026, 11, 23, 11, tzinfo=KST)), date(2026, 11, 23))
+    assert isinstance(answer, Complete) is whole
+    assert whole or (answer.reason, answer.rows, answer.pages) == ("another-day", (), (b"page",))
