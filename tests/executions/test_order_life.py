@@ -372,20 +372,12 @@ async def test_whoever_picks_hears_whether_more_is_waiting(life: Life) -> None:
 
 
 async def test_p16_a_withdrawal_waits_for_the_claim_that_has_looked_and_stops_every_later_one(life: Life) -> None:
-    """The claim has looked and not committed; the withdrawal must not commit before it, or a send would follow it."""
-    await life.submit()
+    """The withdrawal must not commit before the claim, or a send would follow it."""
     await life.submit(quantity=7, key="another")
-    async with life.worker.hot() as connection:
-        await send_store.pick(connection, [BROKER], 1, None, life.clock.now())
-        withdrawal = asyncio.create_task(
-            amend_mandate(
-                transaction=life.app.transaction, mandate_id=life.world.mandate, changes=Changes(status=MandateStatus.SUSPENDED)
-            )
-        )
-        await until(lambda: waiting_for_the_gate(life))
-        assert not withdrawal.done()
-    await withdrawal
-    await life.dispatch()
+    withdrawn = Changes(status=MandateStatus.SUSPENDED)
+    await _waits_for_a_claim(
+        life, amend_mandate(transaction=life.app.transaction, mandate_id=life.world.mandate, changes=withdrawn)
+    )
     assert life.gateway.sends == []
     assert {row["reason"] for row in await life.requests()} == {"mandate-not-in-force"}
 
@@ -413,7 +405,7 @@ async def test_p16_an_account_that_is_listed_no_more_stops_every_send_after_its_
     assert {row["reason"] for row in await life.requests()} == {"contract-not-in-force"}
 
 
-async def _waits_for_a_claim(life: Life, withdrawal: Coroutine[Any, Any, None]) -> None:
+async def _waits_for_a_claim(life: Life, withdrawal: Coroutine[Any, Any, object]) -> None:
     """The claim has looked and not committed; what takes its right away waits. Then everything that still waits is tried."""
     await life.submit()
     async with life.worker.hot() as connection:

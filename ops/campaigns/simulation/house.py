@@ -20,6 +20,7 @@ from service.koscom.config import KoscomConfig
 from service.koscom.gateway import KoscomGateway
 from service.koscom.store import PostgresBudget
 from service.settings import Settings, load
+from service.up import INVENTED
 from service.wiring import Wiring, koscom_config, wire
 from service.worker import Rhythm, Worker
 
@@ -30,19 +31,7 @@ PATIENCE_S = 12.0  # so long a client waits for an answer
 @cache
 def settings() -> Settings:
     key = base64.b64encode(bytes(range(32))).decode()
-    return load(
-        {
-            "ILIM_DATA_KEY": key,
-            "ILIM_KOSCOM_API_KEY": "sandbox-key",
-            "ILIM_KOSCOM_SECRET": "sandbox-secret",
-            "ILIM_KOSCOM_COM_ID": "F0001",
-            "ILIM_KOSCOM_SRV_ID": "ILIM-SANDBOX",
-            "ILIM_KOSCOM_SENDER_COMP_ID": "ILIMSANDBOX",
-            "ILIM_BROKERS": "cyber,diamond,star",
-            "ILIM_LICENCE_NUMBER": "simulated",
-            "ILIM_LICENCE_VALID_UNTIL": "2030-12-31",
-        }
-    )
+    return load(INVENTED | {"ILIM_DATA_KEY": key})
 
 
 @cache
