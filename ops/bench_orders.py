@@ -50,6 +50,9 @@ FLOOR = Path(__file__).with_name("bench_orders.sql")
 CELLS = ((1, 1), (1, 2), (32, 1), (32, 2))  # connections, api processes
 PACED = 20  # orders a second a broker takes, as its profile says
 STEADY = 100  # orders a second of the second part
+# Room for the log files of some minutes: where one has to be made, every commit waits for it. And a cleaner that does not
+# take a core for most of a second.
+ADVISED = {"track_commit_timestamp": "on", "min_wal_size": "512MB", "autovacuum_vacuum_cost_delay": "20ms"}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -94,11 +97,10 @@ def _directory(keep: bool) -> Iterator[str]:
 
 @contextmanager
 def _server(home: Path) -> Iterator[EmbeddedPostgres]:
-    """Migrated, with commit timestamps (they need a second start) and room for the log files of some minutes, as the manual
-    advises: where one has to be made, every commit waits for it."""
+    """Migrated, with commit timestamps (they need a second start), set as the manual advises."""
     with start(home) as server:
         migrations.upgrade(server.url(OWNER))
-        asyncio.run(_execute(server, "ALTER SYSTEM SET track_commit_timestamp = on", "ALTER SYSTEM SET min_wal_size = '512MB'"))
+        asyncio.run(_execute(server, *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in ADVISED.items())))
     with start(home) as server:
         yield server
 

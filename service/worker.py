@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 import uvicorn
+import uvloop
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from service.accounts.synchronise_accounts import synchronise_accounts
@@ -300,7 +301,7 @@ async def _until_lost(work: Awaitable[None], lost: asyncio.Event) -> None:
 
 def run(settings: Settings) -> None:
     """The process: returns after SIGTERM or SIGINT."""
-    asyncio.run(_run(settings))
+    uvloop.run(_run(settings))
 
 
 async def _run(settings: Settings) -> None:
