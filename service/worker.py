@@ -19,6 +19,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from service.accounts.synchronise_accounts import synchronise_accounts
 from service.accounts.take_opening import take_opening
+from service.controls.fitness import Fitness
 from service.controls.store import gate
 from service.core.clock import KST, kst_date, monotonic
 from service.core.errors import Unavailable
@@ -28,7 +29,7 @@ from service.executions.inbox import Inbox
 from service.executions.sweep import Sweeper
 from service.executions.watch import Watch
 from service.gateway import CallClass
-from service.infra import feed, idempotency, jobs, leases, memory
+from service.infra import feed, idempotency, jobs, leases, memory, migrations
 from service.infra.processes import identity
 from service.infra.worker_pages import pages as pages_of
 from service.koscom.budget import ServiceName
@@ -139,7 +140,10 @@ class Worker:
         """Until `stopping` is set."""
         async with self.wiring.transaction() as connection:
             began = await gate(connection, None)
-        self.sender.dispatcher = replace(self.dispatcher, epoch=began.cluster_epoch)
+        schema = migrations.named(await asyncio.to_thread(migrations.heads))
+        self.fitness = Fitness(schema)
+        self.dispatcher = replace(self.dispatcher, epoch=began.cluster_epoch, schema=schema)
+        self.sender.dispatcher = self.dispatcher
         try:
             async with asyncio.TaskGroup() as group:
                 await self._until_stopping(group)
@@ -241,10 +245,11 @@ class Worker:
     async def _fenced(self) -> bool:
         """After a fail-over of the database this process knows too little to go on: it ends, and is started again."""
         async with self.wiring.transaction() as connection:
-            epoch = (await gate(connection, None)).cluster_epoch
-        if epoch == self.dispatcher.epoch:
+            now = await gate(connection, None)
+        self.fitness.look(now)
+        if now.cluster_epoch == self.dispatcher.epoch:
             return False
-        log.error("worker.fenced", epoch=epoch, began_at=self.dispatcher.epoch, what_now="start this worker again")
+        log.error("worker.fenced", epoch=now.cluster_epoch, began_at=self.dispatcher.epoch, what_now="start this worker again")
         self.stopping.set()
         return True
 

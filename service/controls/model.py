@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import orjson
+
+from service.core.clock import real_now
+
+CLOCK_ALARM = timedelta(seconds=1)
+CLOCK_LIMIT = timedelta(seconds=5)
 
 
 class Scope(StrEnum):
@@ -93,14 +98,17 @@ class Gate:
     drifted: frozenset[str]  # company codes
     blind_since: datetime | None  # real time; none: the stream is seen, or the reader of this row has none
     blind_s: int = 0
+    clock_ahead: timedelta = timedelta(0)  # this machine's clock before the database's, as far as a round trip shows
+    schema: str | None = None  # the migrations the database is at
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> "Gate":
         """From a row of `parts.gate_part()`, whichever driver read it."""
         halts = (Standing(UUID(one["id"]), Scope(one["scope"]), one["target"]) for one in orjson.loads(row["halts"]))
         return cls(
-            row["cluster_epoch"], tuple(halts), frozenset(orjson.loads(row["drifted"])), row["blind_since"], row["blind_s"] or 0
-        )
+            row["cluster_epoch"], tuple(halts), frozenset(orjson.loads(row["drifted"])), row["blind_since"],
+            row["blind_s"] or 0, real_now() - row["database_now"], row["schema"],
+        )  # fmt: skip
 
     def halt(self, subject: Subject) -> Standing | None:
         """A halt that stops this order, the widest first."""
@@ -116,6 +124,11 @@ class Gate:
     @property
     def blind(self) -> bool:
         return self.blind_since is not None
+
+    @property
+    def clock_wrong(self) -> bool:
+        """Whether nobody knows what time it is: sessions, dates and the time an order has would be another's."""
+        return abs(self.clock_ahead) > CLOCK_LIMIT
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Integer, Select, Subquery, Text, and_, bin
 from sqlalchemy.sql.elements import BindParameter
 
 from service.controls.tables import broker_lock, halt, halt_gate, stream_gate
+from service.infra import migrations
 from service.infra.leases import lapse_part
 
 
@@ -20,8 +21,8 @@ def gate_lock() -> Select[Any]:
 
 
 def gate_part() -> Subquery:
-    """One row, to be read with `Gate.of`: `cluster_epoch, halts, drifted, blind_since, blind_s`. Binds `com_id`: the stream
-    that must be seen; null asks about none."""
+    """One row, to be read with `Gate.of`: `cluster_epoch, halts, drifted, blind_since, blind_s, database_now, schema`. Binds
+    `com_id`: the stream that must be seen; null asks about none."""
     stream = _stream()
     blind = and_(_com_id().is_not(None), stream.c.blind_since.is_not(None))
     since = case((blind, stream.c.blind_since))
@@ -32,6 +33,8 @@ def gate_part() -> Subquery:
             _drifted().label("drifted"),
             since.label("blind_since"),
             cast(func.floor(func.extract("epoch", func.clock_timestamp() - since)), Integer).label("blind_s"),
+            func.clock_timestamp().label("database_now"),
+            migrations.present_part().label("schema"),
         )
         .select_from(halt_gate.outerjoin(stream, true()))
         .subquery("gate")

@@ -40,22 +40,12 @@ async def _database(database: Database) -> Part:
 
 
 async def _migrations(database: Database) -> Part:
-    wanted = await asyncio.to_thread(_heads)
+    wanted = await asyncio.to_thread(migrations.heads)
     async with database.transaction() as connection:
         present = await migrations.present(connection)
     if present == wanted:
         return {"ok": True}
     return {"ok": False, "reason": "run `ilim database upgrade`", "present": sorted(present), "wanted": sorted(wanted)}
-
-
-_known_heads: set[str] = set()
-
-
-def _heads() -> set[str]:
-    """Read once a process: the files do not change under it."""
-    if not _known_heads:
-        _known_heads.update(migrations.heads())
-    return _known_heads
 
 
 async def _clock(clock: Clock) -> Part:

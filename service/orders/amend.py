@@ -3,7 +3,7 @@
 Refusals, before any network call (P14): partial-price-amend-not-supported, amendment-empty, price-amend-needs-limit-order,
 price-unchanged, quantity-increase-not-supported, quantity-unchanged, quantity-not-above-executed, price checks of `checks`
 422 · halted, broker-drift, order-closed, request-in-flight, fills-unaccounted 409 · licence-required 403 · session-closed 422
-· stream-blind 503 (not stored).
+· stream-blind, clock-wrong 503 (not stored).
 """
 
 from dataclasses import replace

@@ -15,6 +15,7 @@ from service.market.calendar import Calendar
 from service.orders.checks import SessionFacts
 
 SEND_WITHIN = timedelta(seconds=30)
+CLOCK_PATIENCE_S = 30  # real seconds until a caller asks again
 BLIND_PATIENCE_S = 5  # real seconds: so long a stream may be away and an order is taken all the same
 
 
@@ -66,7 +67,14 @@ def budget_exhausted() -> Busy:
 
 def watch(gate: Gate) -> None:
     """Raises Unavailable when the report stream has not been seen for longer than a reconnect takes: an order taken now
-    would most likely never go out."""
+    would most likely never go out; and when this machine's clock or the database's is wrong."""
+    if gate.clock_wrong:
+        raise Unavailable(
+            "clock-wrong",
+            f"The clocks of this server and of the database are {abs(gate.clock_ahead).total_seconds():.1f} s apart, so nobody "
+            "knows which session an order would join. Cancellations still pass.",
+            extra={"retry_after_seconds": CLOCK_PATIENCE_S},
+        )
     if gate.blind and gate.blind_s >= BLIND_PATIENCE_S:
         raise Unavailable(
             "stream-blind",

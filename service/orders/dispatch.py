@@ -15,6 +15,7 @@ import structlog
 
 from service.accounts.move import PositionMismatch
 from service.audit.evidence import Raw, Vault
+from service.controls.model import Gate
 from service.core.clock import Clock, monotonic
 from service.gateway import Accepted, Gateway, NotSent, OrderMessage, SendOutcome, Unknown
 from service.infra.db import HotTransaction
@@ -55,8 +56,8 @@ class Claim:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a claim found. `found` without claims: what was there was refused, waits, or was settled meanwhile. `emptied`:
-    nothing else waited that could have been taken too."""
+    """What a claim found. `found` without claims: what was there was refused. `emptied`: nothing else waited that could have
+    been taken too."""
 
     found: bool
     claims: tuple[Claim, ...] = ()
@@ -83,6 +84,7 @@ class Dispatcher:
     sender: str
     poke: Callable[[str], None]
     epoch: int = 1  # the cluster's, as it was when this sender began
+    schema: str | None = None  # the migrations this code was written for; none asks about none
     spend: Callable[[str], None] = lambda _broker: None  # told of each claim, so that only what is sent counts
 
     async def dispatch_one(self, brokers: Sequence[str]) -> bool:
@@ -108,19 +110,27 @@ class Dispatcher:
             now = self.clock.now()
             picked, emptied = await send_store.pick(connection, brokers, most, self.recheck.com_id, now)
             looks = [(one, await send_store.look(connection, one, self.recheck.com_id)) for one in picked]
-            if any(look.gate.cluster_epoch != self.epoch for _, look in looks):
-                FENCED.inc()
-                log.error("dispatch.fenced", epoch=self.epoch)
+            if any(self._strange(look.gate) for _, look in looks):
                 return Taken(False)
-            claims = await self._claim(connection, looks, now)
+            moved, claims = await self._claim(connection, looks, now)
         for claim in claims:
             self.spend(claim.order.broker)
-        return Taken(bool(picked), claims, emptied)
+        return Taken(moved, claims, emptied)
+
+    def _strange(self, gate: Gate) -> bool:
+        """Whether this sender is of another time than the database: it began before a fail-over, or its code was written
+        for other tables. Then nothing goes out, no cancellation either."""
+        if gate.cluster_epoch != self.epoch:
+            FENCED.inc()
+            log.error("dispatch.fenced", epoch=self.epoch)
+            return True
+        return self.schema not in (None, gate.schema)
 
     async def _claim(
         self, connection: asyncpg.Connection, looks: Sequence[tuple[Picked, Look]], now: datetime
-    ) -> tuple[Claim, ...]:
-        """Check everything again; write the attempts and the refusals with their ledger entries, all in one statement."""
+    ) -> tuple[bool, tuple[Claim, ...]]:
+        """Check everything again; write the attempts and the refusals with their ledger entries, all in one statement.
+        Whether anything was written, and what may be sent."""
         batch = _Batch()
         for picked, look in looks:
             self._decide(batch, picked, look, now)
@@ -131,7 +141,7 @@ class Dispatcher:
             fp("claim.before_commit")
         if len(batch.steps) > len(batch.permits):
             fp("refusal.before_commit")
-        return tuple(_permission(*one, now) for one in batch.permits)
+        return bool(batch.steps), tuple(_permission(*one, now) for one in batch.permits)
 
     def _decide(self, batch: _Batch, picked: Picked, look: Look, now: datetime) -> None:
         order = look.known.order

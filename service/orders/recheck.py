@@ -1,6 +1,6 @@
 """What is checked again in the transaction that claims the send (P16): the time, halts and locked brokers, whether the
-stream is seen, the licence, the mandate, its limits and the manager's place in it, the contract, the instrument, and twins in
-doubt. A cancellation always passes, for as long as its session lives."""
+stream is seen, the clocks, the licence, the mandate, its limits and the manager's place in it, the contract, the
+instrument, and twins in doubt. A cancellation always passes, for as long as its session lives."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -73,12 +73,12 @@ def verdict(recheck: Recheck, order: Order, request: Request, gate: Gate, standi
     if request.kind is RequestKind.CANCELLATION:
         return Verdict("too-late") if now >= request.send_by else GO
     if now >= request.send_by:
-        return Verdict("stream-blind" if gate.blind else "too-late")
+        return Verdict("stream-blind" if gate.blind else "clock-wrong" if gate.clock_wrong else "too-late")
     reason = _own(recheck, order, request, now) or gate.refusal(subject(order)) or standing.refusal(kst_date(now))
     reason = reason or _limits(order, request, standing)
     if reason is not None:
         return Verdict(reason)
-    return WAIT if gate.blind else GO
+    return WAIT if gate.blind or gate.clock_wrong else GO
 
 
 def _own(recheck: Recheck, order: Order, request: Request, now: datetime) -> str | None:

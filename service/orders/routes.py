@@ -47,7 +47,7 @@ CALLING = (
 )
 KEYED = ("idempotency-in-progress", "idempotency-key-reused", "validation-failed", "unknown-field")
 SUBMITTING = (
-    "halted", "broker-drift", "stream-blind",
+    "halted", "broker-drift", "stream-blind", "clock-wrong",
     "account-not-found", "list-orders-not-supported", "licence-required", "session-closed", "order-type-not-in-session",
     "time-in-force-not-in-session", "instrument-unknown", "instrument-not-current", "instrument-halted",
     "instrument-not-in-after-market", "contract-not-in-force", "mandate-missing", "mandate-not-in-force",
@@ -59,7 +59,7 @@ SUBMITTING = (
     "client-order-id-used", "instrument-required",
 )  # fmt: skip
 AMENDING = (
-    "halted", "broker-drift", "stream-blind",
+    "halted", "broker-drift", "stream-blind", "clock-wrong",
     "order-not-found", "external-order", "order-closed", "request-in-flight", "fills-unaccounted",
     "partial-price-amend-not-supported",
     "amendment-empty", "price-amend-needs-limit-order", "price-unchanged", "quantity-increase-not-supported",

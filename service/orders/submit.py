@@ -2,7 +2,7 @@
 
 Refusals (every failed check is listed; stored under the key, recorded in the ledger):
 licence-required 403 · halted, broker-drift, twin-in-doubt 409 · all others of `checks.CHECKS` 422.
-Not stored: budget-exhausted 429, stream-blind 503, account-not-found 404, idempotency-in-progress 409,
+Not stored: budget-exhausted 429, stream-blind, clock-wrong 503, account-not-found 404, idempotency-in-progress 409,
 idempotency-key-reused 422.
 """
 

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from service.controls.fence import fence
 from service.core.clock import KST
 from service.infra.postgres import EmbeddedPostgres
 from service.wiring import assemble
@@ -40,7 +41,7 @@ async def api(postgres: EmbeddedPostgres, template: str) -> AsyncIterator[Api]:
 
 
 @asynccontextmanager
-async def worker(api: Api) -> AsyncIterator[None]:
+async def worker(api: Api) -> AsyncIterator[asyncio.Task[None]]:
     """A worker beside the service, its stream live; ended at the end."""
     async with assemble(api.settings, url=api.settings.database_worker_url, process="worker") as wiring:
         one = Worker(wiring)
@@ -52,7 +53,7 @@ async def worker(api: Api) -> AsyncIterator[None]:
 
         try:
             await until(live, 20)
-            yield
+            yield running
         finally:
             one.stopping.set()
             await running
@@ -77,6 +78,17 @@ async def test_wait_answers_after_the_broker_has_spoken(api: Api) -> None:
         assert cancelled.json()["status"] == "canceled", cancelled.text
     again = await api.order(headers={"Prefer": "wait=10"}, key="waits", **order)
     assert (again.content, again.headers["Idempotent-Replayed"]) == (answer.content, "true")
+
+
+async def test_p16_a_worker_that_begins_after_a_fail_over_goes_on(api: Api) -> None:
+    order = await cheap(api)
+    async with worker(api) as before:
+        await fence(api.wiring.transaction)
+        await asyncio.wait_for(before, 20)  # it ends by itself
+    async with worker(api) as after:
+        answer = await api.order(headers={"Prefer": "wait=10"}, **order)
+        assert answer.json()["requests"][0]["state"] == "acknowledged"
+        assert not after.done()
 
 
 async def test_p01_while_the_first_call_waits_its_key_is_in_progress_and_there_is_one_first_answer(api: Api) -> None:

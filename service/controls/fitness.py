@@ -1,0 +1,37 @@
+"""What a worker tells people of its own fitness to send: clocks and tables. The claim decides for itself; this is the alarm."""
+
+from dataclasses import dataclass, field
+
+import structlog
+
+from service.controls.model import CLOCK_ALARM, Gate
+from service.infra.metrics import gauge
+
+log = structlog.get_logger()
+
+CLOCK_AHEAD = gauge("ilim_clock_ahead_seconds", "This machine's clock before the database's")
+UNFIT = gauge("ilim_worker_unfit", "1 while this worker sends nothing new, by reason", ("why",))
+
+
+@dataclass
+class Fitness:
+    """Of one worker. `schema`: the migrations its code was written for."""
+
+    schema: str
+    _told: set[str] = field(default_factory=set)
+
+    def look(self, gate: Gate) -> None:
+        """Figures each time, a line when something turns wrong and when it is right again."""
+        CLOCK_AHEAD.set(gate.clock_ahead.total_seconds())
+        self._note("worker.clock_off", abs(gate.clock_ahead) > CLOCK_ALARM, ahead_s=gate.clock_ahead.total_seconds())
+        UNFIT.labels("clock").set(gate.clock_wrong)
+        self._note("worker.other_tables", gate.schema != self.schema, present=gate.schema, wanted=self.schema)
+        UNFIT.labels("tables").set(gate.schema != self.schema)
+
+    def _note(self, what: str, wrong: bool, **seen: object) -> None:
+        if wrong and what not in self._told:
+            self._told.add(what)
+            log.error(what, **seen)
+        elif not wrong and what in self._told:
+            self._told.discard(what)
+            log.warning(f"{what}_no_more")
