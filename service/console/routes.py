@@ -32,6 +32,7 @@ class StatusOut(BaseModel):
     business_date: str = Field(description="KST day")
     database: dict[str, Any] = Field(description="the database answers")
     licence: dict[str, Any] = Field(description="whether the firm may give orders today")
+    clock: dict[str, Any] = Field(description="this replica's clock beside the database's")
     stream: dict[str, Any] = Field(description="the report stream and since when it is so")
     messages: dict[str, Any] = Field(description="reports waiting, parked, quarantined or about no order of ours")
     orders: dict[str, Any] = Field(

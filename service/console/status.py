@@ -1,14 +1,16 @@
-"""The state of every part (`GET /v1/status`), from tables: whatever process answers says the same.
+"""The state of every part (`GET /v1/status`), from tables: whatever process answers says the same, its own clock apart.
 
 Each part has `ok` and, when it is not, `what_now`: what a person can do.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.controls import store as controls
+from service.controls.model import CLOCK_ALARM
 from service.core.clock import KST, Clock, kst_date
 from service.core.errors import ServiceError
 from service.executions import store as executions
@@ -29,6 +31,7 @@ async def status(
     parts = {
         "database": {"ok": True},
         "licence": _licence(licensed),
+        "clock": await _clock(connection),
         "stream": await _stream(connection),
         "messages": await _messages(connection),
         "orders": await _orders(connection),
@@ -51,6 +54,17 @@ def _licence(licensed: bool) -> Part:
     if licensed:
         return {"ok": True}
     return {"ok": False, "what_now": "Set ILIM_LICENCE_NUMBER and ILIM_LICENCE_VALID_UNTIL; until then orders are refused."}
+
+
+async def _clock(connection: AsyncConnection) -> Part:
+    """This replica's clock beside the database's; each worker tells of its own."""
+    present = await controls.gate(connection, None)
+    ahead = present.clock_ahead
+    part: Part = {"ok": abs(ahead) <= CLOCK_ALARM, "ahead_ms": ahead // timedelta(milliseconds=1)}
+    if part["ok"]:
+        return part
+    said = "New orders and amendments are refused; cancellations pass. " if present.clock_wrong else ""
+    return part | {"what_now": f"{said}Set this machine's clock or the database's right (NTP)."}
 
 
 async def _stream(connection: AsyncConnection) -> Part:

@@ -1,11 +1,13 @@
 """A halt as the people of the house meet it: over HTTP, with the answer a caller can act on."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
+from service.core.clock import stand_in
 from service.core.principal import Role
 from service.people.create_user import create_user
 from tests.journeys.conftest import Api, key_of, nowhere
@@ -84,6 +86,22 @@ async def test_p18_while_the_stream_is_away_orders_are_taken_briefly_then_answer
     assert cancelled.status_code == 201
     await api.rows("update stream_gate set open = true")
     assert (await transport.post("/v1/orders", json=api.good(), headers=sent)).status_code == 201
+
+
+async def test_row_19_while_the_clocks_are_apart_an_order_is_answered_with_when_to_come_back(api: Api) -> None:
+    transport: Any = api.client
+    sent = {"Idempotency-Key": str(uuid4()), "Authorization": f"Bearer {api.keys['manager']}"}
+    try:
+        stand_in(wall=lambda: datetime.now(UTC) + timedelta(seconds=20))
+        away = await transport.post("/v1/orders", json=api.good(), headers=sent)
+        part = (await api.call("manager", "GET", "/v1/status")).json()["clock"]
+    finally:
+        stand_in()
+    assert (away.status_code, away.json()["type"]) == (503, "/problems/clock-wrong")
+    assert int(away.headers["Retry-After"]) > 0
+    assert (part["ok"], part["ahead_ms"] // 10_000) == (False, 2)
+    assert (await transport.post("/v1/orders", json=api.good(), headers=sent)).status_code == 201
+    assert (await api.call("manager", "GET", "/v1/status")).json()["clock"]["ok"]
 
 
 async def test_p20_a_locked_broker_is_on_the_status_page_until_a_person_releases_it(api: Api) -> None:
