@@ -112,7 +112,7 @@ class Oracle:
     def _orders(self) -> None:
         for one in self.server.ask(ORDERS):
             theirs = self._theirs(one)
-            self._verdict(one)
+            self._verdict(one, theirs)
             if theirs is not None and one["closed"] and theirs.live and not theirs.busted:  # a bust we are yet to hear of
                 self.say(f"I3: {_called(one)} is closed here as {one['status']} and lives there with {theirs.leaves}")
             if theirs is None and one["states"] and one["states"][0] == "acknowledged":
@@ -121,18 +121,19 @@ class Oracle:
             if mine - real:
                 self.say(f"I4: {_called(one)} has fills nobody made: {dict(mine - real)}")
 
-    def _verdict(self, one: Any) -> None:
+    def _verdict(self, one: Any, theirs: TheirOrder | None) -> None:
         if one["merged"] is not None:
             return  # it was ours all the time: its verdict is the one it has there
         was, filled = self._verdicts.get(one["id"], (None, 0))
         same = was is not None and one["closed"] and (_word(one["status"]) == _word(was) or _lowered(one, was, filled))
-        if was is not None and not same and not self._busted(one):
+        if was is not None and not same and not self._busted(one, theirs):
             self.say(f"I7: {_called(one)} was {was} and is {one['status']}{'' if one['closed'] else ', open'}")
         if one["closed"] and one["status"] in VERDICTS:
             self._verdicts[one["id"]] = (one["status"], one["filled_quantity"])
 
-    def _busted(self, one: Any) -> bool:
-        return any(text.startswith("-") for text in one["fills"] or ())
+    def _busted(self, one: Any, theirs: TheirOrder | None) -> bool:
+        """Here, or there: a list may show an order without the fill that was taken back, before the resend tells both."""
+        return bool(theirs and theirs.busted) or any(text.startswith("-") for text in one["fills"] or ())
 
     def _theirs(self, one: Any) -> TheirOrder | None:
         """Ours by its first ClOrdID, a stranger's by the broker's number."""
