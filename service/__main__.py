@@ -147,7 +147,7 @@ def worker() -> None:
 
     present = load_settings()
     logs.configure(present.log_level, "worker")
-    _part("service.worker", "run")(present)
+    raise typer.Exit(_part("service.worker", "run")(present))
 
 
 @app.command(

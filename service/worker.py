@@ -44,6 +44,8 @@ from service.wiring import Wiring, assemble
 
 log = structlog.get_logger()
 
+FENCED = 1  # exit status
+
 
 @dataclass(frozen=True)
 class Rhythm:
@@ -114,11 +116,11 @@ class Worker:
     connect: Connect | None = None  # how the report stream is opened; None: a WebSocket
     holder: UUID = field(default_factory=uuid7)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    fenced: bool = False  # it ends because the database failed over, and not because somebody asked
     _ran: dict[str, datetime] = field(default_factory=dict)  # the newest slot of each job that needs no more asking
 
     def __post_init__(self) -> None:
         wiring = self.wiring
-        self.fitness = Fitness(migrations.named(migrations.heads()))
         pace = Pace(lambda broker: wiring.gateway.profile(broker).sends_per_second, monotonic)
         self.dispatcher = Dispatcher(
             hot=wiring.hot,
@@ -129,7 +131,6 @@ class Worker:
             sender=identity(),
             poke=wiring.notifier.poke,
             spend=pace.spend,
-            schema=self.fitness.schema,
         )
         self.sender = Sender(self.dispatcher, pace, wiring.brokers, self.rhythm.senders)
         self.applier = Applier(
@@ -142,7 +143,9 @@ class Worker:
         """Until `stopping` is set."""
         async with self.wiring.transaction() as connection:
             began = await gate(connection, None)
-        self.dispatcher = replace(self.dispatcher, epoch=began.cluster_epoch)
+        schema = migrations.named(await asyncio.to_thread(migrations.heads))
+        self.fitness = Fitness(schema)
+        self.dispatcher = replace(self.dispatcher, epoch=began.cluster_epoch, schema=schema)
         self.sender.dispatcher = self.dispatcher
         try:
             async with asyncio.TaskGroup() as group:
@@ -250,6 +253,7 @@ class Worker:
         if now.cluster_epoch == self.dispatcher.epoch:
             return False
         log.error("worker.fenced", epoch=now.cluster_epoch, began_at=self.dispatcher.epoch, what_now="start this worker again")
+        self.fenced = True
         self.stopping.set()
         return True
 
@@ -304,12 +308,12 @@ async def _until_lost(work: Awaitable[None], lost: asyncio.Event) -> None:
         await asyncio.gather(task, bell, return_exceptions=True)
 
 
-def run(settings: Settings) -> None:
-    """The process: returns after SIGTERM or SIGINT."""
-    uvloop.run(_run(settings))
+def run(settings: Settings) -> int:
+    """The process: 0 after SIGTERM or SIGINT, FENCED after a fail-over, so that whatever starts again what failed does."""
+    return uvloop.run(_run(settings))
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings) -> int:
     async with assemble(settings, url=settings.database_worker_url, process="worker") as wiring:
         log.info("worker.started", brokers=list(wiring.brokers))
         worker = Worker(wiring)
@@ -328,4 +332,5 @@ async def _run(settings: Settings) -> None:
         finally:
             pages.should_exit = True
             await serving
-    log.info("worker.stopped")
+    log.info("worker.stopped", fenced=worker.fenced)
+    return FENCED if worker.fenced else 0

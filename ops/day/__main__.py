@@ -47,7 +47,7 @@ async def run(settings: Settings, *, seed: int, leave: bool) -> int:
             return 0 if agreed else FAILED
         await open_again(built)
         where_to_look(built, settings)
-        ended = await stay(built, stop)
+        ended = await stay(built, stop, console.print)
     if ended:
         console.print(f"[bold red]{ended} ended by itself[/]; its log is {built.logs / ended}.log")
     return FAILED if ended else 0

@@ -1,6 +1,7 @@
 """The market's day in that house: its clock is moved, and the service reads the brokers before anybody trades."""
 
 import asyncio
+import contextlib
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -29,13 +30,21 @@ async def open_market(built: House) -> None:
         await set_clock(built, sandbox, {"rate": 1})
 
 
-async def turn_the_day(built: House) -> None:
-    """At 15:20 the night passes quickly, so that a stranger's order always finds a market."""
+async def turn_the_days(built: House) -> None:
+    """At each 15:20 the night passes quickly, so that a stranger's order always finds a market. Raises StartError."""
     async with httpx.AsyncClient(base_url=built.sandbox_url, trust_env=False, timeout=60) as sandbox:
-        now = await market_time(sandbox)
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        if now >= midnight + AFTERNOON:
-            await next_morning(built, sandbox)
+        while True:
+            if await built.ready():
+                with contextlib.suppress(httpx.HTTPError):  # the sandbox is silent; it is asked again
+                    await turn_the_day(built, sandbox)
+            await asyncio.sleep(1)
+
+
+async def turn_the_day(built: House, sandbox: httpx.AsyncClient) -> None:
+    now = await market_time(sandbox)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if now >= midnight + AFTERNOON:
+        await next_morning(built, sandbox)
 
 
 async def next_morning(built: House, sandbox: httpx.AsyncClient) -> None:
@@ -72,8 +81,16 @@ async def set_clock(built: House, sandbox: httpx.AsyncClient, change: dict[str, 
     version = answer.json()["version"]
     async with httpx.AsyncClient(trust_env=False) as client:
         for url in (built.api_url, built.worker_url):
-            while (await client.get(f"{url}/readyz")).json()["clock"].get("version", 0) < version:  # noqa: ASYNC110 - another process moves it
+            while await _seen(client, url) < version:  # noqa: ASYNC110 - another process moves it
                 await asyncio.sleep(0.01)
+
+
+async def _seen(client: httpx.AsyncClient, url: str) -> int:
+    """The clock's version as a process has it; 0 while it is not there, for it is started again."""
+    try:
+        return int((await client.get(f"{url}/readyz")).json()["clock"].get("version", 0))
+    except httpx.HTTPError:
+        return 0
 
 
 async def jobs_done(built: House, day: date, within_s: float = 60.0) -> None:
@@ -82,11 +99,12 @@ async def jobs_done(built: House, day: date, within_s: float = 60.0) -> None:
     headers = {"Authorization": f"Bearer {built.users['operations']['key']}"}
     async with httpx.AsyncClient(base_url=built.api_url, headers=headers, trust_env=False) as client:
         while monotonic() < until:
-            last = (await client.get("/v1/status")).json()["jobs"]["last"]
-            fresh = [
-                name for name, one in last.items() if one["slot"].startswith(day.isoformat()) and one["outcome"] == "complete"
-            ]
-            if {"instruments", "accounts", "openings"} <= set(fresh):
-                return
+            with contextlib.suppress(httpx.HTTPError):
+                last = (await client.get("/v1/status")).raise_for_status().json()["jobs"]["last"]
+                fresh = [
+                    name for name, one in last.items() if one["slot"].startswith(day.isoformat()) and one["outcome"] == "complete"
+                ]
+                if {"instruments", "accounts", "openings"} <= set(fresh):
+                    return
             await asyncio.sleep(0.1)
     raise StartError(f"the morning's readings of {day} did not complete; see {built.logs / 'worker'}.log")

@@ -70,10 +70,23 @@ class House:
     logs: Path
     database_urls: dict[str, Secret]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    environ: dict[str, str] = field(default_factory=dict, repr=False)  # theirs; it holds secrets
 
     def ended(self) -> str | None:
         """The name of a process that has ended by itself, if one has."""
         return next((name for name, one in self.processes.items() if one.poll() is not None), None)
+
+    def start_again(self, name: str) -> None:
+        """A part that has ended, as whatever looks after processes would: the service promises to bear that at any time."""
+        self.processes[name] = _spawn([name], name, self.environ, self.logs)
+
+    async def ready(self) -> bool:
+        """Whether api and worker both can do their work now."""
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+            with contextlib.suppress(httpx.HTTPError):
+                answers = [await client.get(f"{url}/readyz") for url in (self.api_url, self.worker_url)]
+                return all(one.status_code == httpx.codes.OK for one in answers)
+        return False
 
 
 @asynccontextmanager
@@ -102,6 +115,7 @@ async def house(settings: Settings, environ: dict[str, str], *, seed: int = 7) -
             logs=logs,
             database_urls=urls,
             processes=processes,
+            environ=environ,
         )
         await _ready(f"{built.api_url}/readyz", "serve", processes, logs)
         await _ready(f"{built.worker_url}/readyz", "worker", processes, logs)
