@@ -121,6 +121,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         wiring = self.wiring
+        self.fitness = Fitness(migrations.named(migrations.heads()))
         pace = Pace(lambda broker: wiring.gateway.profile(broker).sends_per_second, monotonic)
         self.dispatcher = Dispatcher(
             hot=wiring.hot,
@@ -131,6 +132,7 @@ class Worker:
             sender=identity(),
             poke=wiring.notifier.poke,
             spend=pace.spend,
+            schema=self.fitness.schema,
         )
         self.sender = Sender(self.dispatcher, pace, wiring.brokers, self.rhythm.senders)
         self.applier = Applier(
@@ -143,9 +145,7 @@ class Worker:
         """Until `stopping` is set."""
         async with self.wiring.transaction() as connection:
             began = await gate(connection, None)
-        schema = migrations.named(await asyncio.to_thread(migrations.heads))
-        self.fitness = Fitness(schema)
-        self.dispatcher = replace(self.dispatcher, epoch=began.cluster_epoch, schema=schema)
+        self.dispatcher = replace(self.dispatcher, epoch=began.cluster_epoch)
         self.sender.dispatcher = self.dispatcher
         try:
             async with asyncio.TaskGroup() as group:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+
 from ops.campaigns.simulation.database import Server, SimulatedDatabase
 from ops.campaigns.simulation.loop import Process, SimulatedLoop
 from ops.campaigns.simulation.upstream import HttpLine, Platform, connector
@@ -98,6 +100,7 @@ class House:
         self.members: dict[str, Member] = {}
         self._births = 0
         self.kills = 0
+        self.ended: list[str] = []  # workers that gave up although nothing they need was away
         weather.kill = self.kill
 
     def start(self) -> None:
@@ -118,8 +121,11 @@ class House:
         try:
             await worker.run()
         except Exception as error:
+            if self.loop.is_closed():  # the day is over, its remains are being collected
+                return
             self.loop.trace.add(f"  {role} ended: {error!r}")
-            self.loop.failures.append(f"{role} ended: {error!r}")
+            if not isinstance(error, OSError | DBAPIError):  # it began while the database was away
+                self.ended.append(f"{role} ended by itself: {error!r}")
         self.loop.call_later(2.0, self._begin, role)
 
     def member(self, process: Process, login: str) -> Member:

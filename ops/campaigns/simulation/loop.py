@@ -134,6 +134,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """Nobody sleeps in a selector."""
 
+    def run_in_executor(self, _executor: Any, func: Any, *_given: Any) -> Any:
+        """A thread would end when it likes, and the day would differ from play to play."""
+        raise AssertionError(f"a simulated process used a thread: {func!r}")
+
 
 def _owner(handle: Any) -> str:
     process = handle._context.get(PROCESS, None)

@@ -106,7 +106,7 @@ class _Run:
         except Exception as error:
             self.oracle.say(f"the day broke off: {type(error).__name__}: {error}")
         outcome.digest, outcome.tail = self.trace.digest(), list(self.trace.tail)
-        outcome.violations = self.oracle.violations
+        outcome.violations = [*self.oracle.violations, *self.house.ended]
         outcome.tally, outcome.faults = dict(self.player.tally), dict(self.weather.fired)
         for one in self.platform.world.faults.fired:
             outcome.faults[one["fault"]] = outcome.faults.get(one["fault"], 0) + 1
