@@ -34,8 +34,18 @@ def uuid7(random_bits: RandomBits | None = None, unix_ms: int | None = None) -> 
     return UUID(int=value)
 
 
+TURN_BITS, LOT_BITS = 25, 35  # of a ClOrdID's number: five and seven of its characters
+
+
+def lot() -> int:
+    """What is drawn for a ClOrdID's number, so that a database which went back (a standby that lagged, a restored copy)
+    and with it the sequence gives no order a name that the broker knows as another's."""
+    return _source.random_bits(LOT_BITS)
+
+
 def cl_ord_id(business_date: date, number: int) -> str:
-    """ClOrdID: KST business date and 12 base32 characters of a sequence that is never reset.
+    """ClOrdID: KST business date and 12 base32 characters: 5 of a sequence that is never reset, so that they sort, and 7
+    that are drawn.
 
     The database builds the same text in the statement that takes the number (migration `cl_ord_id` function).
     """

@@ -1,13 +1,16 @@
 """Tables of the tools themselves: first answers of intents, leases, runs of jobs."""
 
+from datetime import date
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     Sequence,
     SmallInteger,
@@ -15,14 +18,23 @@ from sqlalchemy import (
     Text,
     Uuid,
     func,
+    literal,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSON
 
+from service.core.ids import LOT_BITS, TURN_BITS
 from service.infra.db import MOMENT, metadata
 
 # CACHE 1: a number is taken in the write itself, and a session that dies takes no block of them with it.
 cl_ord_id_seq = Sequence("cl_ord_id_seq", data_type=BigInteger, cache=1, metadata=metadata)
+
+
+def cl_ord_id_part(business_date: ColumnElement[date], drawn: ColumnElement[int]) -> ColumnElement[str]:
+    """The next ClOrdID of a day, with a `lot()` drawn for it, as a part of a question."""
+    turn = cl_ord_id_seq.next_value().bitwise_and(literal((1 << TURN_BITS) - 1, BigInteger))
+    return func.ilim_cl_ord_id(business_date, turn.bitwise_lshift(literal(LOT_BITS, Integer)).bitwise_or(drawn))
+
 
 idempotency_key = Table(
     "idempotency_key",

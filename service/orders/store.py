@@ -7,12 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Select,
     and_,
     exists,
     func,
     insert,
+    literal,
     or_,
     select,
     tuple_,
@@ -20,8 +22,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.core.ids import lot
 from service.gateway import OrderType, RequestKind, Session, Side, TimeInForce
-from service.infra.tables import cl_ord_id_seq
+from service.infra.tables import cl_ord_id_part
 from service.market.facts import instrument_part
 from service.orders.checks import InstrumentFacts
 from service.orders.model import Order, Request, RequestState, Status
@@ -111,7 +114,7 @@ def ids_given(manager_id: UUID | None, client_order_id: str | None) -> Select[tu
 
 
 async def next_cl_ord_id(connection: AsyncConnection, business_date: date) -> str:
-    question = select(func.ilim_cl_ord_id(business_date, cl_ord_id_seq.next_value()))
+    question = select(cl_ord_id_part(literal(business_date), literal(lot(), BigInteger)))
     return str((await connection.execute(question)).scalar_one())
 
 

@@ -16,6 +16,7 @@ from service.audit import append
 from service.controls.model import Gate
 from service.core.clock import kst_date
 from service.core.errors import NotFound, ServiceError
+from service.core.ids import lot
 from service.core.principal import Principal
 from service.infra import idempotency
 from service.infra.failpoints import fp
@@ -88,6 +89,7 @@ def read_values(desk: Desk, asked: Asked, principal: Principal, intent: Intent |
     wish = asked.wish
     return {
         "com_id": desk.com_id,
+        "lot": lot(),
         "account_id": asked.account_id,
         "business_date": today,
         "user_id": principal.user_id,

@@ -7,7 +7,21 @@ trips and a commit. The write carries its own guards; when one fails no row come
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, Table, Text, Update, Uuid, bindparam, exists, func, insert, literal, literal_column, select, true
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    Table,
+    Text,
+    Update,
+    Uuid,
+    bindparam,
+    exists,
+    insert,
+    literal,
+    literal_column,
+    select,
+    true,
+)
 
 from service.accounts.facts import account_part, cash_part, holding_part
 from service.accounts.parts import reserve_cash, reserve_holding
@@ -16,7 +30,7 @@ from service.controls.parts import gate_part
 from service.gateway import Side
 from service.infra import idempotency
 from service.infra.db import HotStatement
-from service.infra.tables import cl_ord_id_seq
+from service.infra.tables import cl_ord_id_part
 from service.mandates.facts import mandate_part
 from service.mandates.parts import claim_turnover
 from service.market.facts import instrument_part
@@ -53,7 +67,7 @@ def _read() -> Select[Any]:
         holding.c.sellable,
         _twin(instrument.c.isin).label("twin_in_doubt"),
         _reused().label("client_order_id_used"),
-        func.ilim_cl_ord_id(bindparam("business_date"), cl_ord_id_seq.next_value()).label("cl_ord_id"),
+        cl_ord_id_part(bindparam("business_date"), bindparam("lot", type_=BigInteger)).label("cl_ord_id"),
     ).select_from(joined)  # fmt: skip
 
 

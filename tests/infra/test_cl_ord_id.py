@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from service.core.ids import cl_ord_id
 from service.infra.db import Database
+from service.orders.store import next_cl_ord_id
 
 
 async def test_database_and_python_build_the_same_text(database: Database) -> None:
@@ -25,3 +26,21 @@ async def test_the_sequence_gives_each_number_once(database: Database) -> None:
     async with database.raw() as connection:
         taken = await connection.fetch("select nextval('cl_ord_id_seq') as n from generate_series(1, 100)")
     assert [row["n"] for row in taken] == list(range(1, 101))
+
+
+async def test_p02_names_are_new_though_the_sequence_went_back_with_its_database(
+    database: Database, owner_database: Database
+) -> None:
+    """A standby that lagged, or a restored copy, counts again from before; the broker has seen those turns."""
+
+    async def take() -> list[str]:
+        async with database.transaction() as connection:
+            return [await next_cl_ord_id(connection, date(2026, 11, 23)) for _ in range(50)]
+
+    before = await take()
+    async with owner_database.transaction() as connection:
+        await connection.execute(text("select setval('cl_ord_id_seq', 1, false)"))
+    after = await take()
+    assert [one[:13] for one in after] == [one[:13] for one in before]
+    assert not set(after) & set(before)
+    assert before == sorted(before)
