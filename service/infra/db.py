@@ -5,19 +5,24 @@ Row-level security is the second wall around a manager's book. A transaction the
 The login of the worker has a policy of its own and needs no books.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import asyncpg
+import structlog
 from sqlalchemy import URL, BigInteger, DateTime, MetaData, Numeric, Select, make_url, text
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
+
+from service.infra.metrics import counter
+
+log = structlog.get_logger()
 
 metadata = MetaData(
     naming_convention={
@@ -124,10 +129,11 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self, *, books: Whose = Books.NONE) -> AsyncIterator[AsyncConnection]:
-        async with self.engine.begin() as connection:
-            if books is not Books.NONE:
-                await connection.execute(SET_BOOKS, {"books": _books_text(books)})
-            yield connection
+        with _told():
+            async with self.engine.begin() as connection:
+                if books is not Books.NONE:
+                    await connection.execute(SET_BOOKS, {"books": _books_text(books)})
+                yield connection
 
     @asynccontextmanager
     async def hot(self, *, books: Whose = Books.NONE) -> AsyncIterator[asyncpg.Connection]:
@@ -147,8 +153,9 @@ class Database:
         """A raw connection in autocommit: one statement, one transaction."""
         if self._hot is None:
             raise RuntimeError("Database.open() was not called")
-        async with self._hot.acquire(timeout=5) as connection:
-            yield connection
+        with _told():
+            async with self._hot.acquire(timeout=5) as connection:
+                yield connection
 
     async def connect_alone(self) -> asyncpg.Connection:
         """A connection outside every pool, for LISTEN and for leases. The caller closes it."""
@@ -163,6 +170,9 @@ def _begin_with(books: Whose) -> str:
     return "BEGIN" if books is Books.NONE else 'BEGIN; SET LOCAL ilim."user" = \'' + _books_text(books) + "'"
 
 
+FULL = counter("ilim_database_full_total", "Transactions refused because the database's disk is full")
+MAKE_ROOM = "Make room on the database's disk: nothing is taken or sent meanwhile, and everything goes on by itself then."
+
 AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -170,7 +180,8 @@ AWAY = (
     asyncpg.exceptions.AdminShutdownError,
     asyncpg.exceptions.CrashShutdownError,
     asyncpg.exceptions.CannotConnectNowError,
-    asyncpg.exceptions.TooManyConnectionsError,
+    asyncpg.exceptions.InsufficientResourcesError,  # class 53: no room, no memory, no connection free
+    asyncpg.exceptions.ReadOnlySQLTransactionError,  # a standby that nobody has promoted yet
     PoolTimeout,
     ConnectionError,
     FileNotFoundError,  # the socket of a server that is not there
@@ -179,12 +190,34 @@ AWAY = (
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether the database cannot be reached or has no connection free: trouble that passes, and no fault of the call."""
+    """Whether the database cannot be reached or is short of something: trouble that passes, and no fault of the call."""
+    return any(isinstance(one, AWAY) for one in _causes(error))
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether the database refused for want of room on its disk: rolled back, and until a person makes room nothing else can
+    be written. Not when the server ended over it (its own log has no room): what became of a commit is then unknown."""
+    chain = list(_causes(error))
+    ended = any(isinstance(one, asyncpg.PostgresConnectionError) for one in chain)
+    return not ended and any(isinstance(one, asyncpg.DiskFullError) for one in chain)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        if isinstance(error, AWAY):
-            return True
+        yield error
         error = error.__cause__ or getattr(error, "orig", None)
-    return False
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A full disk needs a person: alarm, whoever met it."""
+    try:
+        yield
+    except Exception as error:
+        if is_full(error):
+            FULL.inc()
+            log.error("database.full", reason=str(error).partition("\n")[0], what_now=MAKE_ROOM)
+        raise
 
 
 async def _no_reset(_connection: asyncpg.Connection) -> None:

@@ -19,10 +19,10 @@ from service.core.clock import monotonic
 from service.core.errors import BadRequest, Invalid, Violation
 from service.core.ids import uuid7
 from service.infra import paging, strict_json
-from service.infra.db import is_away
+from service.infra.db import is_away, is_full
 from service.infra.logs import request_id
 from service.infra.metrics import HTTP_IN_FLIGHT, HTTP_SECONDS
-from service.infra.problems import database_away, internal_error, problem
+from service.infra.problems import database_away, database_full, internal_error, problem
 
 log = structlog.get_logger()
 
@@ -83,7 +83,8 @@ class Front:
                 log.exception("http.failed", method=scope["method"], route=exchange.route)
             if exchange.status is not None:
                 raise  # half an answer is out: the server must break the connection
-            await (database_away() if away else internal_error())(scope, receive, exchange.send)
+            answer = database_full() if is_full(error) else database_away() if away else internal_error()
+            await answer(scope, receive, exchange.send)
 
 
 def accepted_request_id(given: str | None) -> str:

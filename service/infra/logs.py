@@ -10,13 +10,16 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import orjson
 import structlog
 
 from service.core.clock import real_now
 from service.core.secret import Masked
+from service.infra.metrics import counter
+
+LOST = counter("ilim_log_failures_total", "Times the log could not be written: its disk is full, its reader is gone")
 
 MASK = "********"
 MAX_TEXT = 8192  # characters of one field; a longer one is cut, so that no upstream's page fills the disk
@@ -87,7 +90,7 @@ def render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> bytes
 
 def configure(level: str, process: str, stream: BinaryIO | None = None) -> None:
     """Route this process's structlog and standard logging to `stream` (standard error by default)."""
-    out = stream if stream is not None else sys.stderr.buffer
+    out = _Unfailing(stream if stream is not None else sys.stderr.buffer)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -98,10 +101,31 @@ def configure(level: str, process: str, stream: BinaryIO | None = None) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.BytesLoggerFactory(file=out),
+        logger_factory=structlog.BytesLoggerFactory(file=cast(BinaryIO, out)),
         cache_logger_on_first_use=False,
     )
     _route_standard_logging(level)
+
+
+class _Unfailing:
+    """A stream to write lines to that raises nothing. A full disk or a closed pipe must not end what a line speaks of: an
+    order that went out would be in doubt for a word about it. What a buffered stream could not write it keeps, up to its
+    buffer's size, and writes with a later line."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, line: bytes) -> None:
+        try:
+            self._stream.write(line)
+        except (OSError, ValueError):  # ValueError: closed
+            LOST.inc()
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            LOST.inc()
 
 
 def _named(process: str) -> structlog.typing.Processor:

@@ -67,6 +67,9 @@ _ROWS = (
      "Repeat with the same Idempotency-Key: if the first call took effect, you get its answer. Else give us `instance`."),
     ("unavailable", 503, "Temporarily unavailable", "A part that we need is not there at the moment.",
      "Repeat with the same Idempotency-Key after Retry-After seconds."),
+    ("database-full", 503, "No room to store anything",
+     "The database's disk is full. What cannot be stored is not taken, and nothing of it is sent. The books can still be read.",
+     "Repeat with the same Idempotency-Key: it takes effect once, when there is room. Tell whoever runs the service."),
 )  # fmt: skip
 
 CATALOGUE: dict[str, ProblemType] = {row[0]: ProblemType(*row) for row in (*_ROWS, *ROWS)}

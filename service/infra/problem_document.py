@@ -39,7 +39,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         },
     },
 }
-EVERYWHERE = ("internal-error", "unavailable")
+EVERYWHERE = ("internal-error", "unavailable", "database-full")
 
 
 def problem_responses(*slugs: str) -> dict[int | str, dict[str, Any]]:

@@ -102,6 +102,10 @@ def database_away() -> Response:
     return problem("unavailable", 503, detail, headers={"Retry-After": "1"})
 
 
+def database_full() -> Response:
+    return problem("database-full", 503, CATALOGUE["database-full"].meaning, headers={"Retry-After": "30"})
+
+
 def install(app: FastAPI, *, array_slugs: Mapping[str, str] | None = None) -> None:
     """Handlers, pages and OpenAPI. `array_slugs` names the problem for an array sent to paths with that beginning."""
     refusals = dict(array_slugs or {})

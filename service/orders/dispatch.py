@@ -18,7 +18,7 @@ from service.audit.evidence import Raw, Vault
 from service.controls.model import Gate
 from service.core.clock import Clock, monotonic
 from service.gateway import Accepted, Gateway, NotSent, OrderMessage, SendOutcome, Unknown
-from service.infra.db import HotTransaction
+from service.infra.db import HotTransaction, is_full
 from service.infra.effects import Overtaken
 from service.infra.failpoints import fp
 from service.infra.metrics import counter
@@ -36,6 +36,7 @@ log = structlog.get_logger()
 DEADLINE_S = 3.0  # from the claim to the first byte; a sender that was held up longer sends nothing
 RECORDING_S = 20.0  # so long a known outcome is offered to a database that does not answer
 RECORD_AGAIN_S = 0.2
+ROOM_AGAIN_S = 2.0  # and again and again to one whose disk is full, as long as this process lives: a person makes room
 FENCED = counter("ilim_claims_fenced", "Claims given up because the cluster's epoch is not the one this sender began in")
 
 
@@ -188,15 +189,18 @@ class Dispatcher:
         """A known outcome must not become unknown because the database was away for a moment. Writing it is repeatable."""
         until = monotonic() + RECORDING_S
         while True:
+            pause = RECORD_AGAIN_S
             try:
                 return await self._record(claim, outcome)
             except asyncpg.IntegrityConstraintViolationError:
                 raise
             except (Overtaken, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 if monotonic() > until:
-                    raise
+                    if not is_full(error):
+                        raise
+                    pause = ROOM_AGAIN_S
                 log.warning("request.not_recorded", cl_ord_id=claim.request.cl_ord_id, reason=type(error).__name__)
-            await asyncio.sleep(RECORD_AGAIN_S)
+            await asyncio.sleep(pause)
 
     async def _record(self, claim: Claim, outcome: SendOutcome) -> None:
         """Store the raw answer and move the request. Usually nothing has happened to the order since its claim, which the

@@ -12,6 +12,7 @@ from service.orders.pace import Pace
 
 log = structlog.get_logger()
 T = TypeVar("T")
+FINISH_S = 30
 
 
 @dataclass
@@ -40,9 +41,10 @@ class Sender:
         return await asyncio.shield(self._beside(self._take(may, min(free, self.pace.room(may)))))
 
     async def finish(self) -> None:
-        """Wait until all that has begun is recorded: a call's deadline, and RECORDING_S where the database is away."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        """Wait until all that has begun is recorded: a call's deadline, and RECORDING_S where the database is away. One whose
+        disk is full is not waited for any longer."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=FINISH_S)
 
     def abandon(self) -> None:
         """Drop what has begun, as a killed process does."""

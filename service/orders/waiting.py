@@ -7,10 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.core.clock import monotonic
 from service.core.principal import Principal
 from service.infra import idempotency
+from service.infra.db import is_full
 from service.infra.idempotency import Answer, Intent
 from service.infra.notify import Wake
 from service.orders import store
@@ -49,8 +51,13 @@ async def settled(
     order_id = UUID(orjson.loads(answer.body)["id"])
     document = await _until_spoken(desk, subscribe, order_id, principal, monotonic() + seconds)
     final = answer if document is None else Answer(answer.status, orjson.dumps(document))
-    async with desk.transaction() as connection:
-        return final if await idempotency.finish(connection, intent, final) else answer
+    try:
+        async with desk.transaction() as connection:
+            return final if await idempotency.finish(connection, intent, final) else answer
+    except SQLAlchemyError as error:
+        if not is_full(error):
+            raise
+        return answer  # the order was taken: with no room for a newer answer the first one stands
 
 
 async def _until_spoken(

@@ -4,10 +4,11 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, ProgrammingError
 
 from service.infra import problems
-from service.infra.db import Database, is_away
+from service.infra.db import Database, is_away, is_full
 from service.infra.http import Front
 from tests.conftest import DatabaseUrls
 from tests.makers import fetch
@@ -21,11 +22,21 @@ from tests.makers import fetch
         (asyncpg.CannotConnectNowError(), True),
         (InterfaceError("select 1", {}, asyncpg.InterfaceError("connection is closed")), True),
         (ProgrammingError("select x", {}, asyncpg.UndefinedColumnError("x")), False),
+        (asyncpg.DiskFullError(), True),
+        (asyncpg.OutOfMemoryError(), True),
+        (asyncpg.ReadOnlySQLTransactionError(), True),
         (ValueError(), False),
     ],
 )
 def test_what_counts_as_away(error: Exception, away: bool) -> None:
     assert is_away(error) is away
+
+
+def test_p02_a_server_that_ended_for_want_of_room_leaves_a_commit_in_doubt() -> None:
+    ended = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+    ended.__cause__ = asyncpg.DiskFullError("could not write to file")
+    assert is_full(asyncpg.DiskFullError())
+    assert (is_away(ended), is_full(ended)) == (True, False)
 
 
 async def test_a_call_without_its_database_is_told_to_come_back(database: Database, database_urls: DatabaseUrls) -> None:
@@ -46,3 +57,26 @@ async def test_a_call_without_its_database_is_told_to_come_back(database: Databa
     assert answer.status_code == 503
     assert answer.json()["type"] == "/problems/unavailable"
     assert answer.headers["Retry-After"] == "1"
+
+
+async def test_row_21_p02_a_call_that_finds_no_room_is_told_so(database: Database) -> None:
+    app = FastAPI()
+    app.add_middleware(Front)
+    problems.install(app)
+    full = "do $$ begin raise exception using errcode = '53100', message = 'could not extend file'; end $$"
+
+    @app.get("/hot")
+    async def hot() -> None:
+        async with database.hot() as connection:
+            await connection.execute(full)
+
+    @app.get("/plain")
+    async def plain() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(text(full))
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as client:
+        for path in ("/hot", "/plain"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()["type"]) == (503, "/problems/database-full")
+            assert answer.headers["Retry-After"] == "30"

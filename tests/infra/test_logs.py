@@ -1,7 +1,9 @@
 """One JSON line a record, no secret in it, nothing that fools its reader."""
 
+import errno
 import io
 import logging
+import os
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -12,6 +14,7 @@ import structlog
 
 from service.core.secret import AccountNumber, Secret
 from service.infra import logs
+from service.infra.metrics import REGISTRY
 
 CI = "Ab3+" * 21 + "Zz=="
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJraW0ifQ.c2lnbmF0dXJl"
@@ -111,3 +114,29 @@ def test_libraries_go_through_the_same_door(stream: io.BytesIO) -> None:
 def test_an_unloggable_value_does_not_end_what_it_speaks_of(stream: io.BytesIO) -> None:
     structlog.get_logger().info("x", value=object(), numbers={1: {2, 3}}, big=2**80)
     assert len(lines(stream)) == 1
+
+
+class _Full(io.BytesIO):
+    """A log whose disk is full."""
+
+    def write(self, _line: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_row_21_a_log_that_cannot_be_written_does_not_end_what_it_speaks_of(stream: io.BytesIO) -> None:
+    logs.configure("INFO", "test", _Full())
+    before = REGISTRY.get_sample_value("ilim_log_failures_total") or 0
+    structlog.get_logger().info("request.answered", outcome="accepted")
+    logging.getLogger("some.library").warning("x")
+    assert REGISTRY.get_sample_value("ilim_log_failures_total") == before + 2
+    assert stream.getvalue() == b""
+
+
+def test_row_21_a_real_full_device_keeps_nobody_from_going_on(stream: io.BytesIO) -> None:
+    with open("/dev/full", "wb") as full:
+        logs.configure("INFO", "test", full)
+        for _ in range(2000):  # beyond the stream's buffer
+            structlog.get_logger().info("request.answered", outcome="accepted")
+        with pytest.raises(OSError, match="No space"):
+            full.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
