@@ -2,7 +2,8 @@
 
 An external order is a row of `orders` that belongs to no manager. It changes the account's sellable quantity and cash like any
 other, and nobody amends or cancels it here. Adoption waits as long as the order could be one of ours whose acknowledgement
-was lost, and until the account's day is open: a balance taken later would already contain what it did.
+was lost, but not beyond its day: then the next opening contains what it did, and the order of ours stays in doubt beside it.
+And it waits until the account's day is open: a balance taken later would already contain it.
 """
 
 from collections.abc import Sequence
@@ -76,7 +77,8 @@ async def adopt(
     """One at a time per account. What may be ours is looked at before its number is: whoever gives an order its number
     closes the request in the same transaction, so one of the two looks sees it."""
     await store.lock_adoption(connection, account.id)
-    if may_be_ours(await orders.orders_under_way(connection, account.id, day), terms):
+    lives = day >= kst_date(now)
+    if lives and may_be_ours(await orders.orders_under_way(connection, account.id, day), terms):
         return Held("may-be-ours")
     known = (await by_numbers(connection, [(account.id, day)])).get((account.id, day, bare(terms.number) or ""))
     if known is not None:
@@ -84,7 +86,7 @@ async def adopt(
         assert order is not None  # noqa: S101 - nothing deletes orders
         return order
     cash = await cash_of(connection, account.id)
-    if day >= kst_date(now) and (cash is None or cash.opened_on < day):
+    if lives and (cash is None or cash.opened_on < day):
         return Held("no-opening-balance")
     return await _add(connection, account, day, terms, evidence, calendar, now)
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.audit import append
 from service.executions.apply import Applier
-from service.executions.sighting import could_be
+from service.executions.sighting import may_be
 from service.gateway import Complete, Inquiry, OrderRow, RequestKind
 from service.infra.metrics import counter
 from service.orders import doubt_store, known
@@ -100,7 +100,7 @@ def _looked(
     if not isinstance(answer, Complete):
         return _step(order, request, INQUIRY, now, answer.reason)
     at = answer.asked_at
-    maybe = sum(bare(row.order_number) not in owned and could_be(order, row) for row in answer.rows)
+    maybe = sum(bare(row.order_number) not in owned and may_be(order, row) for row in answer.rows)
     if request.kind is not RequestKind.NEW:
         detail = "the order's rows do not show it"
     else:

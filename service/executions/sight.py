@@ -108,7 +108,7 @@ def _told(
 def _tells(order: Order, found: Sighted, fills: Sequence[store.Fill], ended: bool) -> bool:
     """Whether the rows say anything we did not know: otherwise nothing is written twice."""
     unknown = any(one.state in (RequestState.UNKNOWN, RequestState.SENT) for one in order.requests[:1])
-    unknown = unknown or ended_on_absence(order)
+    unknown = unknown or ended_on_absence(order) or (order.broker_order_number is None and found.number is not None)
     return bool(fills) or ended or unknown or found.executed > order.reported_quantity or order.audit_seq == 1
 
 

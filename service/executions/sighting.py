@@ -2,22 +2,24 @@
 
 A row carries no ClOrdID. It belongs to an order by the broker's number (leading zeros do not count) or by naming such a
 number as its original. Only an order whose acknowledgement was lost may be recognised by its terms, and only when exactly one
-row that nobody owns fits exactly one such order.
+row that nobody owns fits exactly one such order: as it was asked for; or, once its session is over and of an order which the
+platform took, as its broker may have changed it since.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from service.gateway import OrderRow, RequestKind
-from service.orders.doubt import ended_on_absence
+from service.orders.doubt import ROWS_ARE_LATE, ended_on_absence
 from service.orders.known import Sightings
 from service.orders.model import OPEN_REQUEST, Order, RequestState, Status
 from service.orders.numbers import bare
 
 CLOCKS_DIFFER = timedelta(seconds=60)
 NOT_KNOWN = frozenset({RequestState.SENDING, RequestState.SENT, RequestState.UNKNOWN})
+TAKEN = frozenset({RequestState.SENT, RequestState.ACKNOWLEDGED})  # the platform said so, or the broker
 LOOKS_APART = timedelta(seconds=20)  # market time between two inquiries that must agree before a row ends an order in session
 # What rows say is free text: in session only whole words count that can mean nothing else. A part cancelled (일부취소), a
 # cancellation received (취소접수) or refused (취소거부) is none of them, and what is not known here waits for the close.
@@ -107,19 +109,19 @@ def _open_but_cancellations(order: Order) -> bool:
 
 
 def sort_out(
-    orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], rows: Sequence[OrderRow]
+    orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], rows: Sequence[OrderRow], asked_at: datetime
 ) -> tuple[list[Sighted], list[tuple[int, OrderRow]]]:
     """Orders with the rows that show them, and the rows that show none of these orders. `numbers` are all broker numbers known
     for each order."""
     owner = {bare(one): order_id for order_id, known in numbers.items() for one in known}
     placed: dict[UUID, list[tuple[int, OrderRow]]] = {}
     strangers = _own(owner, placed, list(enumerate(rows)))
-    for order, found in _by_terms([one for one in orders if one.id not in placed], strangers):
-        placed[order.id] = [found]
-        owner[bare(found[1].order_number)] = order.id
-        strangers.remove(found)
-    # An order recognised by its terms has a number now, and with it the rows that change or cancel it.
-    strangers = _own(owner, placed, strangers)
+    for fits in (could_be, may_be):
+        lost = [one for one in orders if one.id not in placed and _numberless(one)]
+        found = _by_terms(lost, strangers, fits)
+        owner |= {bare(row.order_number): order.id for order, row in found if fits is could_be or _listed_by(order, asked_at)}
+        # An order recognised by its terms has a number now, and with it the rows that change or cancel it.
+        strangers = _own(owner, placed, strangers)
     known = {one.id: one for one in orders}
     rows_of = {order_id: sorted(found, key=lambda one: one[0]) for order_id, found in placed.items() if order_id in known}
     sighted = [Sighted(known[order_id], tuple(found), _present(found)) for order_id, found in rows_of.items()]
@@ -146,19 +148,38 @@ def _present(found: Sequence[tuple[int, OrderRow]]) -> str | None:
     return next((row.order_number for _, row in reversed(found) if _is_of_the_order(row) and row.order_number), None)
 
 
-def _by_terms(orders: Sequence[Order], strangers: Sequence[tuple[int, OrderRow]]) -> list[tuple[Order, tuple[int, OrderRow]]]:
-    lost = [one for one in orders if one.requests and (one.requests[0].state in NOT_KNOWN or ended_on_absence(one))]
-    pairs = [(order, found) for order in lost for found in strangers if could_be(order, found[1])]
-    orders_of = [order.id for order, _ in pairs]
-    rows_of = [found[0] for _, found in pairs]
-    return [(order, found) for order, found in pairs if orders_of.count(order.id) == 1 and rows_of.count(found[0]) == 1]
+def _numberless(order: Order) -> bool:
+    """Whether the order may have a number at its broker that nobody told us: also one that only a refused change shows alive."""
+    if not order.requests or order.broker_order_number is not None:
+        return False
+    return order.requests[0].state in NOT_KNOWN | TAKEN or ended_on_absence(order)
+
+
+def _listed_by(order: Order, asked_at: datetime) -> bool:
+    """Whether the broker must list the order: the platform took it, and its session has been over for long enough."""
+    return order.requests[0].state in TAKEN and asked_at >= order.session_ends + ROWS_ARE_LATE
+
+
+def _by_terms(
+    orders: Sequence[Order], strangers: Sequence[tuple[int, OrderRow]], fits: Callable[[Order, OrderRow], bool]
+) -> list[tuple[Order, OrderRow]]:
+    pairs = [(order, i, row) for order in orders for i, row in strangers if fits(order, row)]
+    orders_of = [order.id for order, _, _ in pairs]
+    rows_of = [i for _, i, _ in pairs]
+    return [(order, row) for order, i, row in pairs if orders_of.count(order.id) == 1 and rows_of.count(i) == 1]
 
 
 def could_be(order: Order, row: OrderRow) -> bool:
     """Whether the row has the terms of the order: account and day are those asked for."""
+    return row.quantity == order.quantity and may_be(order, row)
+
+
+def may_be(order: Order, row: OrderRow) -> bool:
+    """Whether the row is not provably another order. Brokers lower an order by themselves, or list what is left of it; nobody
+    enlarges one (P14)."""
     sent = order.requests[0].sent_at
     in_time = row.order_time is None or sent is None or row.order_time >= sent - CLOCKS_DIFFER
     same_price = order.price is None or row.price is None or row.price == order.price
     instrument = order.isin == row.instrument.isin or order.short_code == row.instrument.short_code
-    plain = not row.is_amend and not row.is_cancel and bool(row.order_number)
-    return plain and instrument and row.side is order.side and row.quantity == order.quantity and same_price and in_time
+    plain = not row.is_amend and not row.is_cancel and bare(row.order_number) is not None
+    return plain and instrument and row.side is order.side and row.quantity <= order.quantity and same_price and in_time

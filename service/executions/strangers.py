@@ -29,8 +29,7 @@ class Terms:
     isin: str
     short_code: str
     side: Side
-    quantity: int
-    exact: bool  # the quantity is the ordered one, not merely what has executed so far
+    quantity: int  # the ordered one, or merely what has executed so far
     price: Decimal | None
     at: datetime | None
 
@@ -53,7 +52,6 @@ def terms_of_report(report: ExecutionReport, isin: str | None, short_code: str |
         short_code=short_code or "",
         side=report.side,
         quantity=quantity,
-        exact=report.order_quantity is not None,
         price=report.price or None,
         at=report.transact_time,
     )
@@ -74,7 +72,6 @@ def terms_of_rows(rows: Rows, isin: str | None, short_code: str | None) -> Terms
         short_code=short_code or "",
         side=first.side,
         quantity=quantity,
-        exact=True,
         price=first.price or None,
         at=first.order_time,
     )
@@ -94,9 +91,9 @@ def _could_be(order: Order, request: Request, terms: Terms) -> bool:
         return False
     if request.kind is not RequestKind.NEW:
         return True  # an amendment or a cancellation gets a number of its own at some brokers
-    same_quantity = not terms.exact or terms.quantity == request.quantity
+    # Brokers lower an order by themselves, or list what is left of it; nobody enlarges one (P14).
     same_price = terms.price is None or request.price is None or terms.price == request.price
-    return same_quantity and same_price
+    return terms.quantity <= request.quantity and same_price
 
 
 def groups(strangers: Rows) -> list[list[tuple[int, OrderRow]]]:

@@ -68,6 +68,7 @@ def view(facts: Facts, reports: Iterable[Known], filled: int) -> View:
     in_force = _in_force(facts, denied_by(told))
     for one, shown in in_force:
         take_terms(reading, one, shown.quantity)
+    reading.by_rows = bool(in_force)
     read(reading, facts.requests, told)
     _put_numbers(reading, [one for _, one in in_force])
     reading.reported = _counted(facts, reading)

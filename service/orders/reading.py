@@ -43,6 +43,7 @@ class Reading:
     outlives: bool = False  # done for the day only: something is left for the next one
     nobody: bool = False  # they answered that they know no such order
     amended_by: int = -1
+    by_rows: bool = False  # an amendment is in force of which only rows may tell
     pending: list[tuple[RequestKind, str | None, int | None]] = field(default_factory=list)
     final: set[str | None] = field(default_factory=set)
     denied: dict[str | None, str | None] = field(default_factory=dict)
@@ -189,9 +190,17 @@ def _read_terms(reading: Reading, report: ExecutionReport) -> None:
     number = reading.amendments.get(report.cl_ord_id or "", reading.amended_by)
     if number < reading.amended_by or (report.exec_type not in CHANGES and number == reading.amended_by):
         return
+    if reading.by_rows and _lowers(report) and report.cl_ord_id not in reading.amendments:
+        # The broker did so before the amendment came into force or after: fewer are fewer, and the price is the amendment's.
+        reading.quantity = min(reading.quantity, report.order_quantity or reading.quantity)
+        return
     reading.amended_by = number
     reading.quantity = report.order_quantity or reading.quantity
     reading.price = report.price or reading.price
+
+
+def _lowers(report: ExecutionReport) -> bool:
+    return report.exec_type is ExecType.RESTATED and report.restatement_reason != CORPORATE_ACTION
 
 
 def _read_life(reading: Reading, report: ExecutionReport) -> None:

@@ -348,6 +348,11 @@ class Amended(Sandboxed):
         await self.send()
         await self.step(61)
 
+    async def restated(self, quantity: int) -> None:
+        (order,) = [one for broker in self.app.state.world.brokers.values() for one in broker.orders]
+        await self.control("restate", {"order": order.ref, "quantity": quantity})
+        await self.hear()
+
     async def cancelled(self) -> Any:
         await self.life.cancel(await self.order_id(), "c1")
         await self.send()
@@ -377,6 +382,24 @@ async def test_p03_an_amendment_whose_report_is_lost_is_found_in_session(
     assert (here(order), order["status"]) == (house.there(), "new")
     assert await states(life) == [("acknowledged", None)]
     assert (await house.kinds())[-1] == "order.sighted"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("broker", BROKERS)
+async def test_p06_a_restatement_lowers_what_rows_show_and_leaves_their_price(life: Life, broker: str, when: str) -> None:
+    """What the broker lowered before the amendment names the order as it was born, and is read beside what rows show."""
+    house = Amended(life, broker)
+    await house.place()
+    if when == "before":
+        await house.restated(9)
+    await house.lose("5")
+    await life.amend(await house.order_id(), "a1", price=Decimal(64_900))
+    await house.send()
+    await house.step(61)
+    assert here(await house.look()) == house.there()
+    if when == "after":
+        await house.restated(9)
+    assert here(await life.order()) == house.there() == (9, 64_900, 9)
 
 
 @pytest.mark.parametrize("broker", BROKERS)

@@ -185,6 +185,17 @@ async def test_p03_two_rows_that_could_be_it_prove_neither_presence_nor_absence(
     assert slug(await proposed(life, order_id, life.world.manager)) == "final-inquiry-missing"
 
 
+async def test_p03_a_row_of_fewer_shares_proves_no_absence(life: Life) -> None:
+    """A broker may have lowered the order, or list what was left of it."""
+    order_id = await lost(life)
+    life.clock.moment = AFTER_THE_DAY
+    asking, _ = sweeper(life, [row(life, quantity=7)])
+    await asking.sweep()
+    last = (await seen(life, order_id))["in_doubt"]["tried"][-1]
+    assert (last["detail"], last["final"]) == ("1 rows could be it, none for certain", False)
+    assert slug(await proposed(life, order_id, life.world.manager)) == "final-inquiry-missing"
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"quantity": 11}, {"price": Decimal(69_900)}, {"order_number": None}, {"is_cancel": True}],

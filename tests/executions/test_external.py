@@ -114,6 +114,39 @@ async def test_p13_what_may_be_an_order_of_ours_is_held_until_that_is_known(life
     assert await states(life) == [("applied", None)] * 3
 
 
+async def test_p13_ours_may_have_been_lowered_before_its_acknowledgement_is_heard(life: Life) -> None:
+    """Its broker took three of ten shares back by itself, and what he says of it does not name us."""
+    await life.submit()
+    await life.dispatch()
+    cl = life.gateway.sends[0].cl_ord_id
+    lowered: dict[str, Any] = {"side": Side.BUY, "order_quantity": 7, "leaves_quantity": 7}
+    await life.receive(theirs(ExecType.RESTATED, **lowered), sold(4, 4, **(lowered | {"leaves_quantity": 3})))
+    assert await states(life) == [("unmatched", "may-be-ours")] * 2
+    await life.receive(ack(cl, order_id="7001"))
+    (order,) = await all_orders(life)
+    assert (order["quantity"], order["filled_quantity"], order["remaining_quantity"]) == (7, 4, 3)
+    assert ((await life.holding())["bought"], (await life.cash())["bought"]) == (4, 280_000)
+    assert await violations(life.urls.superuser) == []
+
+
+async def test_p13_what_may_be_ours_is_adopted_when_its_day_is_over(life: Life) -> None:
+    """Nobody can tell any more, and the next opening contains it: it waits for no person."""
+    await life.submit()
+    life.gateway.answers = [Unknown("read-timeout")]
+    await life.dispatch()
+    await life.receive(sold(4, 4, side=Side.BUY, order_quantity=7, leaves_quantity=3))
+    life.clock.advance(timedelta(hours=13))
+    await life.applier.look_again()
+    assert len(await all_orders(life)) == 1
+    life.clock.moment = MORNING + timedelta(days=1)
+    await life.applier.look_again()
+    mine, other = await all_orders(life)
+    assert (mine["filled_quantity"], mine["closed"]) == (0, False)
+    assert (other["manager_id"], other["filled_quantity"], other["business_date"]) == (None, 4, TODAY)
+    assert await states(life) == [("applied", None)]
+    assert await violations(life.urls.superuser) == []
+
+
 async def test_p13_what_was_held_is_adopted_when_it_proves_not_to_be_ours(life: Life) -> None:
     await life.submit()
     life.gateway.answers = [Unknown("read-timeout")]
@@ -263,6 +296,79 @@ async def test_p13_a_row_that_may_be_ours_is_left_alone(life: Life) -> None:
     await ask(life, row(life, order_number="7001"), row(life, order_number="7002"))
     (order,) = await all_orders(life)
     assert order["broker_order_number"] is None
+
+
+async def lowered(life: Life) -> str:
+    """Of ten shares three were taken back by the broker, four bought; we have heard of none of it. The ClOrdID."""
+    await life.submit()
+    await life.dispatch()
+    await ask(life, lowered_row(life))
+    return life.gateway.sends[0].cl_ord_id
+
+
+def lowered_row(life: Life) -> Any:
+    return row(life, 4, order_number="7001", quantity=7, executions=(ExecutionRow(4, Decimal(70_000), "1", MORNING),))
+
+
+async def test_p13_the_row_of_an_order_the_broker_lowered_is_no_stranger(life: Life) -> None:
+    """Found by the simulated days 54, 143 and 152: it was adopted, and merged when its acknowledgement came."""
+    cl = await lowered(life)
+    assert [one["manager_id"] for one in await all_orders(life)] == [life.world.manager.user_id]
+    restated = report(ExecType.RESTATED, "0", cl, order_id="7001", order_quantity=7, leaves_quantity=7, cumulative_quantity=0)
+    await life.receive(ack(cl, order_id="7001"), restated)
+    await ask(life, lowered_row(life))
+    (order,) = await all_orders(life)
+    assert (order["quantity"], order["filled_quantity"], order["remaining_quantity"]) == (7, 4, 3)
+    assert (await life.holding())["bought"] == 4
+    assert await fetch(life.urls.superuser, "select from audit.record where kind in ('order.adopted', 'order.merged')") == []
+
+
+async def test_p13_it_is_ours_when_its_session_is_over(life: Life) -> None:
+    """The platform took our order, so the broker must list it by now, and lists nothing else that it could be."""
+    await lowered(life)
+    life.clock.moment = (await life.order())["session_ends"] + timedelta(seconds=59)
+    await ask(life, lowered_row(life))
+    assert (await life.order())["filled_quantity"] == 0
+    life.clock.advance(timedelta(seconds=1))
+    await ask(life, lowered_row(life))
+    (order,) = await all_orders(life)
+    assert (order["broker_order_number"], order["filled_quantity"], order["status"]) == ("7001", 4, "expired")
+    assert await violations(life.urls.superuser) == []
+
+
+@pytest.mark.parametrize("is_lowered", [False, True], ids=["as-sent", "lowered"])
+async def test_p13_an_order_that_only_a_refused_cancellation_shows_alive_has_its_row_too(life: Life, is_lowered: bool) -> None:
+    """Found by a simulated day: its fills were lost for ever."""
+    order_id = await life.submit()
+    await life.dispatch()
+    await life.cancel(order_id, "c1")
+    await life.dispatch()
+    new, cancellation = [one.cl_ord_id for one in life.gateway.sends]
+    await life.receive(CancelReject("0", None, cancellation, new, RequestKind.CANCELLATION, "3", "처리중", None))
+    order = await life.order()
+    assert (order["status"], order["broker_order_number"]) == ("new", None)
+    await ask(life, lowered_row(life))
+    (order,) = await all_orders(life)
+    assert (order["broker_order_number"], order["filled_quantity"]) == (None, 0)
+    life.clock.moment = order["session_ends"] + timedelta(minutes=1) if is_lowered else life.clock.now()
+    await ask(life, lowered_row(life) if is_lowered else row(life, order_number="7001"))
+    (order,) = await all_orders(life)
+    assert (order["broker_order_number"], order["filled_quantity"], order["closed"]) == ("7001", 4 * is_lowered, is_lowered)
+
+
+@pytest.mark.parametrize("second", ["row", "order", "answer"])
+async def test_p13_it_stays_undecided_while_it_could_be_something_else(life: Life, second: str) -> None:
+    """Another row, another order of ours, or no answer that the platform took ours."""
+    if second == "answer":
+        life.gateway.answers = [Unknown("read-timeout")]
+    if second == "order":
+        await life.submit(key="another", quantity=9)
+        await life.dispatch()
+    await lowered(life)
+    life.clock.moment = (await all_orders(life))[0]["session_ends"] + timedelta(minutes=2)
+    more = [row(life, order_number="7002", quantity=3)] if second == "row" else []
+    await ask(life, lowered_row(life), *more)
+    assert {(one["broker_order_number"], one["filled_quantity"]) for one in await all_orders(life)} == {(None, 0)}
 
 
 async def test_p13_what_the_broker_rejected_was_never_alive(life: Life) -> None:

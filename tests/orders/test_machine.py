@@ -11,7 +11,7 @@ import pytest
 from service.core.clock import KST
 from service.gateway import CancelReject, ExecType, ExecutionReport, RequestKind
 from service.orders.machine import Facts, Known, view
-from service.orders.model import PRECEDENCE, REQUEST_MOVES, Request, RequestEvent, RequestState, Status, move
+from service.orders.model import PRECEDENCE, REQUEST_MOVES, Proof, Proven, Request, RequestEvent, RequestState, Status, move
 from tests.makers import report
 
 T = datetime(2026, 11, 23, 10, 0, tzinfo=KST)
@@ -163,6 +163,18 @@ def test_a_replacement_whose_report_is_lost_is_not_pending_once_a_fill_names_it(
     filled = fill(80, 80, "2", "Y")
     seen = view(Facts(100, Decimal(70_000), (X, A)), (new(), pending_replace(), replace(filled, order_quantity=80)), 80)
     assert (seen.status, seen.quantity, seen.requests["Y"][0]) == (Status.FILLED, 80, RequestState.ACKNOWLEDGED)
+
+
+@pytest.mark.parametrize(("cl", "reason", "price"), [("X", "5", 71_000), ("X", "0", 70_000), ("Y", "5", 70_000)])
+def test_p06_a_restatement_of_the_first_name_lowers_an_amendment_of_rows_and_keeps_its_price(
+    cl: str, reason: str, price: int
+) -> None:
+    """Whoever names the amendment knows its price, and a corporate action (0) changes all terms."""
+    dearer = replace(request("Y", AMEND), price=Decimal(71_000))
+    facts = Facts(100, Decimal(70_000), (X, dearer), sighted=True, proven=(Proven("Y", Proof.IN_FORCE),))
+    fewer = r(ExecType.RESTATED, "0", cl, 0, order_quantity=90, price=Decimal(70_000), restatement_reason=reason)
+    seen = view(facts, (new(), fewer), 0)
+    assert (seen.quantity, seen.price, seen.remaining_quantity) == (90, price, 90)
 
 
 def test_a_cancellation_without_an_answer_is_not_pending_once_the_order_has_filled() -> None:
