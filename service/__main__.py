@@ -31,7 +31,11 @@ def main() -> None:
     # The slice's commands import the database; any other command does without.
     app.add_typer(users_group() if "users" in sys.argv[1:2] else typer.Typer(), name="users", help=USERS_HELP)
     app.add_typer(messages_group() if "messages" in sys.argv[1:2] else typer.Typer(), name="messages", help=MESSAGES_HELP)
-    app()
+    try:
+        app()
+    except Exception as error:
+        typer.echo(_part("service.infra.trouble", "told")(error), err=True)
+        sys.exit(MISCONFIGURED)
 
 
 USERS_HELP = "Users, their roles and their API keys."
@@ -82,8 +86,8 @@ def messages_group() -> typer.Typer:
     return make_commands(opened)
 
 
-def load_settings() -> "Settings":
-    """The settings of this process, or the end of it with every problem said. A newcomer's data key is made here."""
+def load_settings(*, embedded: bool = True) -> "Settings":
+    """The settings, or the end of this process with every problem said. A newcomer's data key is made here."""
     from service.infra.local_key import key_bytes, local_data_key
     from service.settings import SettingsError, load
 
@@ -92,7 +96,9 @@ def load_settings() -> "Settings":
         if present.deployment == "local" and not present.data_key:
             present = present.model_copy(update={"data_key": local_data_key(present.data_dir)})
         key_bytes(present.data_key)
-    except (SettingsError, ValueError) as error:
+        if present.embedded_database and not embedded:
+            raise ValueError("ILIM_DATABASE_URL and ILIM_DATABASE_WORKER_URL: needed. `ilim up` does with an embedded database")
+    except (SettingsError, ValueError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(MISCONFIGURED) from None
     return present
@@ -120,7 +126,7 @@ def serve() -> None:
     """Run the service (HTTP)."""
     from service.infra import logs
 
-    present = load_settings()
+    present = load_settings(embedded=False)
     logs.configure(present.log_level, "api")
     _part("service.app", "run")(present)
 
@@ -145,7 +151,7 @@ def worker() -> None:
     """Run the worker: dispatcher, report reader and scheduler."""
     from service.infra import logs
 
-    present = load_settings()
+    present = load_settings(embedded=False)
     logs.configure(present.log_level, "worker")
     raise typer.Exit(_part("service.worker", "run")(present))
 
@@ -237,18 +243,14 @@ def embedded(present: "Settings") -> Iterator["EmbeddedPostgres"]:
     from service.infra.postgres import PostgresError, attach, start
 
     try:
+        server = start(present.data_dir, binaries=present.postgres_bin or None)
+    except PostgresError as not_ours:
         try:
-            server = start(present.data_dir, binaries=present.postgres_bin or None)
-        except PostgresError as not_ours:
-            try:
-                server = attach(present.data_dir)
-            except PostgresError:
-                raise not_ours from None
-        with server:
-            yield server
-    except PostgresError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(MISCONFIGURED) from None
+            server = attach(present.data_dir)
+        except PostgresError:
+            raise not_ours from None
+    with server:
+        yield server
 
 
 @contextmanager
@@ -282,9 +284,7 @@ def database_urls(present: "Settings") -> dict[str, "Secret"]:
     """The URLs that are set, by the login each must name."""
     from service.infra.roles import APP, OWNER, WORKER
 
-    named = {
-        APP: present.database_url, WORKER: present.database_worker_url, OWNER: present.database_admin_url
-    }  # fmt: skip
+    named = {APP: present.database_url, WORKER: present.database_worker_url, OWNER: present.database_admin_url}
     return {login: url for login, url in named.items() if url}
 
 

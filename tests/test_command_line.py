@@ -88,5 +88,46 @@ def test_the_doctor_says_how_to_mend(ilim: Run, postgres: EmbeddedPostgres) -> N
     assert done.stdout.count("→") >= 2
 
 
+NOWHERE = {
+    f"database_{name}": f"postgresql://{login}:canary@127.0.0.1:1/ilim"
+    for name, login in (("url", APP), ("worker_url", WORKER), ("admin_url", OWNER))
+}
+
+
+@pytest.mark.parametrize("words", ["messages list", "users list", "database fence", "database upgrade", "worker"])
+def test_a_database_that_does_not_answer_is_said_in_a_line(ilim: Run, words: str) -> None:
+    done = ilim(*words.split(), **NOWHERE)
+    assert done.returncode == 2
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.startswith("The database does not answer (")
+    assert "ilim doctor" in said
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_what_stands_in_the_way_is_said_in_a_line(ilim: Run, postgres: EmbeddedPostgres, template: str) -> None:
+    own = external(postgres, template)
+    empty = external(postgres, "postgres")
+    wrong = {name: url.replace("ilim_owner:", "ilim_owner:x") for name, url in own.items()}
+    ways = [
+        (ilim("database", "upgrade", "nonsense", **own), "Can't locate revision identified by 'nonsense'"),
+        (ilim("database", "upgrade", **wrong), "password authentication failed"),
+        (ilim("users", "list", **empty), "ilim database upgrade"),
+        (ilim("users", "list", data_dir="/proc/nothing"), "/proc/nothing"),
+        (ilim("serve"), "ILIM_DATABASE_URL"),
+        (ilim("worker"), "ILIM_DATABASE_WORKER_URL"),
+    ]
+    for done, said in ways:
+        assert done.returncode == 2, done.stderr
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_refusal_names_the_field(ilim: Run, postgres: EmbeddedPostgres, template: str) -> None:
+    done = ilim("users", "create", "", "--role", "operations", **external(postgres, template))
+    assert done.returncode == 1
+    assert "  - name: " in done.stderr
+
+
 def test_the_sandbox_takes_its_own_options(ilim: Run) -> None:
     assert "--seed" in ilim("sandbox", "--help").stdout

@@ -15,6 +15,7 @@ from rich.table import Table
 from ops.day.compare import Comparison, compare, doubts
 from ops.day.play import Day, furnish
 from ops.day.stage import Stage, StageError
+from service.infra.postgres import PostgresError
 from service.settings import Settings, SettingsError, load
 from service.up import House, StartError, describe, house, next_morning, set_clock, stay, stop_event, write_private
 from service.up import jobs_done as readings_done
@@ -30,7 +31,7 @@ def main() -> int:
     given = words.parse_args()
     try:
         return asyncio.run(run(load(os.environ, Path(".env")), seed=given.seed, leave=given.exit))
-    except (SettingsError, StartError, StageError) as error:
+    except (SettingsError, StartError, StageError, PostgresError) as error:
         console.print(f"[bold red]stopped:[/] {error}")
         return FAILED
 

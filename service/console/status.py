@@ -125,9 +125,12 @@ async def _orders(connection: AsyncConnection) -> Part:
             "what_now": "Look at each order under reviews: a message about it is in quarantine (ilim messages list "
             "--state quarantined), or the broker's list shows it otherwise than it is here: ask the broker."
         }
-    return (
-        part if part["ok"] else part | {"what_now": "Requests with an unknown outcome are being asked for; send nothing again."}
-    )
+    if part["ok"]:
+        return part
+    return part | {
+        "what_now": "Requests with an unknown outcome are being asked for; send nothing again. Where in_doubt of an order names "
+        "a person as owner, two people decide."
+    }
 
 
 async def _brokers(connection: AsyncConnection, brokers: Sequence[str]) -> Part:

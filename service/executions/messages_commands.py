@@ -43,7 +43,9 @@ def make_commands(open_world: Open) -> typer.Typer:
     commands = typer.Typer(help="Messages of the broker that were set aside.", no_args_is_help=True)
 
     @commands.command("list")
-    def show_all(state: Annotated[Aside | None, typer.Option(help="only these")] = None, limit: int = 100) -> None:
+    def show_all(
+        state: Annotated[Aside | None, typer.Option(help="only these")] = None, limit: Annotated[int, typer.Option(min=1)] = 100
+    ) -> None:
         """What is parked, quarantined or unmatched: why, since when, about which order. Oldest first."""
         _print(run(open_world, lambda world: _list(world, state, limit)))
 
@@ -60,8 +62,8 @@ def make_commands(open_world: Open) -> typer.Typer:
         state: Annotated[Aside | None, typer.Option(help="or all of a state")] = None,
     ) -> None:
         """Have a message, or all of a state, applied again after a fix. Doing it twice is harmless."""
-        if (raw_id is None) == (state is None):
-            typer.echo("name one message, or --state", err=True)
+        if (raw_id is None) == (state is None) or not reason.strip():
+            typer.echo("name one message, or --state; and say why", err=True)
             raise typer.Exit(2)
         count = run(open_world, lambda world: _replay(world, raw_id, state, reason))
         typer.echo(f"{count} waiting to be applied again; a worker takes them up. Then: ilim messages list")

@@ -25,5 +25,5 @@ def run(
     try:
         return asyncio.run(inside())
     except ServiceError as error:
-        typer.echo(error.detail, err=True)
+        typer.echo("\n".join([error.detail, *(f"  - {one.field}: {one.message}" for one in error.violations)]), err=True)
         raise typer.Exit(1) from None

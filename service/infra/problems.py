@@ -175,8 +175,8 @@ def _of_validation(path: str, errors: Sequence[Any], refusals: Mapping[str, str]
         return problem(slug, 422, CATALOGUE[slug].meaning, violations=[Violation(slug, "", said)])
     violations = [_violation(error) for error in errors]
     slug = _shape_slug(errors)
-    many = f"{len(violations)} fields are" if len(violations) > 1 else "One field is"
-    return problem(slug, 422, f"{many} not as they must be; see `violations`.", violations=violations)
+    some = f"{len(violations)} fields are not as they" if len(violations) > 1 else "One field is not as it"
+    return problem(slug, 422, f"{some} must be; see `violations`.", violations=violations)
 
 
 def _shape_slug(errors: Sequence[Any]) -> str:

@@ -73,4 +73,4 @@ def _print(users: list[User]) -> None:
     table = Table("name", "roles", "active", "id")
     for user in users:
         table.add_row(user.name, ", ".join(sorted(user.roles)), "yes" if user.active else "no", str(user.id))
-    Console().print(table)
+    Console(width=150).print(table)

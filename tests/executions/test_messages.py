@@ -116,3 +116,6 @@ async def test_the_command_line_lists_shows_and_replays(life: Life) -> None:
     assert replayed.output.startswith("1 waiting")
     both = await asyncio.to_thread(runner.invoke, commands, ["replay", str(raw_id), "--state", "parked", "--reason", "x"])
     assert both.exit_code == 2
+    silent = await asyncio.to_thread(runner.invoke, commands, ["replay", str(raw_id), "--reason", " "])
+    assert silent.exit_code == 2
+    assert (await asyncio.to_thread(runner.invoke, commands, ["list", "--limit", "-1"])).exit_code == 2
