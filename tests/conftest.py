@@ -6,6 +6,7 @@ migrated template in about 0.1 s, so it commits for real and needs no clean-up.
 """
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,10 +23,11 @@ from sqlalchemy.pool import QueuePool
 from service.core.clock import KST, ManualClock
 from service.infra import migrations
 from service.infra.db import Database
-from service.infra.postgres import SUPERUSER, EmbeddedPostgres, start
+from service.infra.postgres import SUPERUSER, EmbeddedPostgres, attach, start
 from service.infra.roles import APP, OWNER, WORKER, prepare
 
 TEMPLATE = "ilim_template"
+LENT = os.environ.get("ILIM_TEST_POSTGRES")  # the files of a server whose template is there already
 
 
 @dataclass(frozen=True)
@@ -40,20 +42,31 @@ class DatabaseUrls:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[EmbeddedPostgres]:
-    """A server of this test process's own. Its directory lies in /tmp: an unprivileged user must be able to enter."""
+def postgres_home() -> Iterator[Path]:
+    """Where this test process's server has its files: in /tmp, for an unprivileged user must be able to enter."""
     home = Path(tempfile.mkdtemp(prefix="ilim-tests-"))
     home.chmod(0o711)
     try:
-        with start(home, max_connections=120) as server:
-            yield server
+        yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
+def postgres(postgres_home: Path) -> Iterator[EmbeddedPostgres]:
+    """A server of this test process's own; that of the process which judges a mutant, when it lends one."""
+    if LENT:
+        yield attach(Path(LENT))
+        return
+    with start(postgres_home, max_connections=120) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def template(postgres: EmbeddedPostgres) -> str:
     """A migrated database that tests copy."""
+    if LENT:
+        return TEMPLATE
     asyncio.run(prepare(postgres.url(SUPERUSER, "postgres"), TEMPLATE, postgres.passwords))
     migrations.upgrade(postgres.url(OWNER, TEMPLATE))
     return TEMPLATE
@@ -65,7 +78,7 @@ _numbers = iter(range(1, 1_000_000))
 @pytest.fixture
 async def database_urls(postgres: EmbeddedPostgres, template: str) -> AsyncIterator[DatabaseUrls]:
     """URLs of a fresh, migrated, empty database. It is dropped afterwards, with whoever is still connected."""
-    name = f"test_{next(_numbers)}"
+    name = f"test_{os.getpid()}_{next(_numbers)}"
     admin = await asyncpg.connect(postgres.url(SUPERUSER, "postgres"))
     try:
         await admin.execute(f'create database {name} template "{template}" owner {OWNER}')

@@ -1,6 +1,7 @@
 """Each safeguard, weakened in a copy of the tree, is missed by somebody (`ops.campaigns.mutants`)."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -22,8 +23,11 @@ def test_there_are_at_least_twenty_and_each_fits_the_tree() -> None:
 
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda one: one.name)
-def test_a_weakened_safeguard_is_noticed(mutant: Mutant, record_property: Callable[[str, object], None]) -> None:
-    verdict = judge(mutant)
+@pytest.mark.usefixtures("template")  # is lent
+def test_a_weakened_safeguard_is_noticed(
+    mutant: Mutant, postgres_home: Path, record_property: Callable[[str, object], None]
+) -> None:
+    verdict = judge(mutant, postgres_home)
     by = f"{verdict.after} simulated days" if verdict.after else "one test"
     record_property("figure", f"{mutant.name}: {'noticed' if verdict.caught else 'NOT NOTICED'} by {by}")
     assert verdict.caught, f"{mutant.weakens}: nobody noticed\n{verdict.said}"

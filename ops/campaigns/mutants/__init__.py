@@ -48,6 +48,11 @@ class Mutant:
     catcher: str
     changes: tuple[tuple[str, str, str], ...]  # file, the text before, the text after
 
+    @property
+    def migrates(self) -> bool:
+        """Whether its database is another."""
+        return any(name.startswith("migrations/") for name, _, _ in self.changes)
+
     def apply(self, tree: Path) -> None:
         """Change the files of `tree`. Raises Stale."""
         for name, before, after in self.changes:
@@ -110,20 +115,22 @@ def tree(mutant: Mutant | None = None) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def judge(mutant: Mutant) -> Verdict:
-    """Weaken a copy and run what should notice. Raises Stale."""
+def judge(mutant: Mutant, postgres: Path | None = None) -> Verdict:
+    """Weaken a copy and run what should notice, on the migrated server whose files lie in `postgres` if the mutant lets the
+    migrations be. Raises Stale."""
     begun = time.monotonic()
+    lent = {} if postgres is None or mutant.migrates else {"ILIM_TEST_POSTGRES": str(postgres)}
     with tree(mutant) as place:
         kind, _, seeds = mutant.catcher.partition(" ")
-        caught, after, said = _simulate(place, seeds) if kind == "simulation" else _test(place, mutant.catcher)
+        caught, after, said = _simulate(place, seeds) if kind == "simulation" else _test(place, mutant.catcher, lent)
     return Verdict(mutant, caught, after, time.monotonic() - begun, said)
 
 
-def _test(place: Path, test: str) -> tuple[bool, int, str]:
+def _test(place: Path, test: str, lent: dict[str, str]) -> tuple[bool, int, str]:
     """Caught when the test ran and failed; one that could not run has noticed nothing."""
     words = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist", test]
     done = subprocess.run(
-        words, cwd=place, env=_surroundings(place), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        words, cwd=place, env=_surroundings(place) | lent, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     failed = done.returncode == 1 and re.search(r"^FAILED ", done.stdout, re.MULTILINE) is not None
     return failed, 0, done.stdout[-600:]
