@@ -5,6 +5,7 @@ cumulate until `--fresh`. Status 1 when a figure does not hold or a campaign fai
 """
 
 import argparse
+import hashlib
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from ops.campaigns import NAMES, campaign
 from ops.campaigns.figure import Figure, table
 
 DEFAULT_SEED = 20261121
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -32,12 +34,19 @@ class Progress:
     seed: int
     state: dict[str, Any] = field(default_factory=dict)
     figures: list[Figure] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)  # of the code that the figures were gathered on
 
     def save(self) -> None:
         known = [{name: one.document()[name] for name in Figure.__dataclass_fields__} for one in self.figures]
         draft = self.path.with_suffix(".new")
-        draft.write_text(json.dumps({"seed": self.seed, "state": self.state, "figures": known}))
+        draft.write_text(json.dumps({"seed": self.seed, "state": self.state, "figures": known, "versions": self.versions}))
         draft.replace(self.path)
+
+
+def version() -> str:
+    """Of the service's code and migrations, as a digest: figures of another version say little about this one."""
+    files = sorted(one for name in ("service", "migrations") for one in (ROOT / name).rglob("*.py"))
+    return hashlib.sha256(b"".join(one.read_bytes() for one in files)).hexdigest()[:12]
 
 
 def progress(directory: Path, name: str, seed: int | None) -> Progress:
@@ -49,7 +58,7 @@ def progress(directory: Path, name: str, seed: int | None) -> Progress:
     if seed not in (None, kept["seed"]):
         kept = {"seed": seed}
     figures = [Figure(**one) for one in kept.get("figures", [])]
-    return Progress(path, kept["seed"], kept.get("state", {}), figures)
+    return Progress(path, kept["seed"], kept.get("state", {}), figures, kept.get("versions", []))
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -65,8 +74,16 @@ def main(words: Sequence[str] | None = None) -> int:
     figures = [one for stand in stands.values() for one in stand.figures]
     document = {name: [one.document() for one in stand.figures] for name, stand in stands.items()}
     written = directory / "figures.json"
-    written.write_text(json.dumps({"campaigns": document, "failed": failed}, indent=2, ensure_ascii=False))
-    print(f"\n{table(figures)}\n\nwritten to {written}")
+    versions = {name: stand.versions for name, stand in stands.items()}
+    said = {"campaigns": document, "failed": failed, "versions": versions}
+    written.write_text(json.dumps(said, indent=2, ensure_ascii=False))
+    print(f"\n{table(figures)}\n")
+    for name, several in versions.items():
+        if len(several) > 1:
+            print(
+                f"{name}: gathered on {len(several)} versions of the code, this one ({several[-1]}) among them; --fresh forgets"
+            )
+    print(f"written to {written}")
     broken = [one.name for one in figures if not one.holds]
     if broken or failed:
         print(f"NOT WELL: {', '.join([*broken, *failed])}", file=sys.stderr)
@@ -94,9 +111,11 @@ def _run_all(stands: dict[str, Progress], until: float) -> list[str]:
 
 
 def _run(name: str, stand: Progress, budget_s: float) -> None:
+    present = version()
     with closing(campaign(name).run(budget_s, stand.state, stand.seed)) as batches:
         for one in batches:
             stand.figures = one
+            stand.versions = [*(had for had in stand.versions if had != present), present]
             stand.save()
             print("  " + "; ".join(f"{figure.name} {figure}" for figure in one), flush=True)
 
