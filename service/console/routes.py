@@ -36,7 +36,7 @@ class StatusOut(BaseModel):
     stream: dict[str, Any] = Field(description="the report stream and since when it is so")
     messages: dict[str, Any] = Field(description="reports waiting, parked, quarantined or about no order of ours")
     orders: dict[str, Any] = Field(
-        description="requests on their way and unknown, orders a person must look at, open external ones"
+        description="requests on their way and unknown, orders a person must look at or outlived, open external ones"
     )
     brokers: dict[str, Any] = Field(description="open orders by broker, and brokers locked for a drift of their messages")
     halts: dict[str, Any] = Field(description="halts that stand")

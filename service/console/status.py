@@ -4,8 +4,9 @@ Each part has `ok` and, when it is not, `what_now`: what a person can do.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -34,7 +35,7 @@ async def status(
         "clock": await _clock(connection),
         "stream": await _stream(connection),
         "messages": await _messages(connection),
-        "orders": await _orders(connection),
+        "orders": await _orders(connection, kst_date(clock.now())),
         "brokers": await _brokers(connection, brokers),
         "halts": await _halts(connection),
         "sweeps": await _sweeps(connection),
@@ -105,32 +106,35 @@ async def _messages(connection: AsyncConnection) -> Part:
     return part if part["ok"] else part | {"what_now": "Look at each: ilim messages list. It was kept whole and changed nothing."}
 
 
-async def _orders(connection: AsyncConnection) -> Part:
+async def _orders(connection: AsyncConnection, today: date) -> Part:
     counts, review, external = (
         await orders.counts(connection),
         await orders.to_review(connection),
         await orders.external_open(connection),
     )
+    outlived = await orders.outlived(connection, today, SHOWN)
     part: Part = {
-        "ok": not counts.get("unknown") and not review,
+        "ok": not counts.get("unknown") and not review and not outlived,
         "requests": counts,
         "oldest_unknown_since": since.isoformat() if (since := await orders.oldest_unknown(connection)) else None,
         "needs_review": review,
         "reviews": [{"order": str(one), "why": why} for one, why in await orders.reviews(connection, SHOWN)],
         "waiting_for_second_person": await doubt_store.undecided(connection),
         "external": external,
+        "outlived": [str(one) for one in outlived],
     }
-    if review:
-        return part | {
-            "what_now": "Look at each order under reviews: a message about it is in quarantine (ilim messages list "
-            "--state quarantined), or the broker's list shows it otherwise than it is here: ask the broker."
-        }
-    if part["ok"]:
-        return part
-    return part | {
-        "what_now": "Requests with an unknown outcome are being asked for; send nothing again. Where in_doubt of an order names "
-        "a person as owner, two people decide."
+    return part if part["ok"] else part | {"what_now": _about_orders(review, outlived, counts.get("unknown", 0))}
+
+
+def _about_orders(review: int, outlived: Sequence[UUID], unknown: int) -> str:
+    said = {
+        "Look at each order under reviews: a message about it is in quarantine (ilim messages list --state quarantined), or the "
+        "broker's list shows it otherwise than it is here: ask the broker.": review,
+        "Ask the broker about each order under outlived: its day is over, and nothing tells how it ended.": outlived,
+        "Requests with an unknown outcome are being asked for; send nothing again. Where in_doubt of an order names a person as "
+        "owner, two people decide.": unknown,
     }
+    return " ".join(sentence for sentence, needed in said.items() if needed)
 
 
 async def _brokers(connection: AsyncConnection, brokers: Sequence[str]) -> Part:

@@ -208,6 +208,13 @@ async def external_open(connection: AsyncConnection) -> int:
     return (await connection.execute(question)).scalar_one()
 
 
+async def outlived(connection: AsyncConnection, today: date, limit: int) -> list[UUID]:
+    """Orders the broker had, still open though their day is over: nothing told their end; the oldest first."""
+    c = orders.c
+    question = select(c.id).where(c.closed.is_(False), c.business_date < today, c.status != Status.PENDING_NEW.value)
+    return list((await connection.execute(question.order_by(c.business_date, c.id).limit(limit))).scalars())
+
+
 async def oldest_unknown(connection: AsyncConnection) -> datetime | None:
     """Since when (business time) the request has been unknown that has been so for longest."""
     c = order_request.c

@@ -24,7 +24,7 @@ from service.orders.resolutions import decide, propose
 from service.orders.shown import shown
 from tests.conftest import DatabaseUrls
 from tests.executions.test_order_life import Life, ack, trade
-from tests.executions.test_order_trouble import row
+from tests.executions.test_order_trouble import acknowledged, row
 from tests.makers import TODAY, FakeGateway, fetch, make_desk, make_world, principal, report
 
 AFTER_THE_DAY = datetime(2026, 11, 23, 20, 5, tzinfo=KST)
@@ -426,6 +426,23 @@ async def test_i07_no_try_turns_unknown_into_a_verdict(life: Life) -> None:
         found = await store.load(connection, order_id)
     assert found is not None
     assert not found.closed
+
+
+async def test_p12_the_status_page_names_an_order_whose_day_is_over_and_whose_end_nobody_told(life: Life) -> None:
+    await acknowledged(life)
+
+    async def left() -> dict[str, dict[str, int]]:
+        return {}
+
+    async def said() -> Any:
+        async with life.app.transaction(books=Books.ALL) as connection:
+            return (await status(connection, clock=life.clock, brokers=[], budgets=left, licensed=True))["orders"]
+
+    assert (await said())["outlived"] == []
+    life.clock.advance(timedelta(days=1))
+    part = await said()
+    assert (part["ok"], part["outlived"]) == (False, [str((await life.order())["id"])])
+    assert part["what_now"].startswith("Ask the broker")
 
 
 async def test_p03_the_status_page_counts_what_waits_for_a_second_person(life: Life) -> None:
