@@ -228,12 +228,12 @@ def check() -> None:
 
 
 @database.command()
-def fence() -> None:
-    """After the database failed over: nothing is sent by whoever began before."""
+def fence(missing: Annotated[bool, typer.Option("--commits-missing/--complete", help="a synchronous standby has all")]) -> None:
+    """After the database failed over: nothing is sent by whoever began before, nor again what may have been sent."""
     from asyncio import run
 
-    with app_url(load_settings()) as url:
-        epoch = run(_part("service.controls.fence", "fence_at")(url))
+    with app_url(load_settings(), worker=True) as url:
+        epoch = run(_part("service.wiring", "fence_cluster")(load_settings(), url, missing))
         typer.echo(f"the epoch is {epoch}: start the workers again, they ask about every live account first")
 
 

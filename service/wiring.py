@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.store import find_account
 from service.audit.evidence import Vault
+from service.controls.fence import fence_at
 from service.controls.model import Scope
 from service.controls.set_halt import Switch
-from service.core.clock import Clock, SystemClock, monotonic
+from service.core.clock import Clock, SystemClock, monotonic, real_now
 from service.core.secret import Secret
 from service.gateway import CallClass
 from service.infra import problems
@@ -32,6 +33,7 @@ from service.koscom.store import PostgresBudget
 from service.market.book import MarketBook
 from service.market.store import find_instrument
 from service.orders.desk import Desk
+from service.orders.presume import Presumption
 from service.orders.under_way import again, under_way
 from service.people import rules as people_rules
 from service.people.authenticate import authenticate
@@ -186,6 +188,12 @@ async def _clock(settings: Settings, stack: AsyncExitStack) -> Clock:
     await clock.start()
     stack.push_async_callback(clock.stop)
     return clock
+
+
+async def fence_cluster(settings: Settings, url: str, missing: bool) -> int:
+    """The new epoch, for a command that has the worker's address. `missing`: commits may be."""
+    known = koscom_config(settings).profiles or {}
+    return await fence_at(url, Presumption(known.__getitem__, real_now()) if missing else None)
 
 
 def koscom_config(settings: Settings) -> KoscomConfig:

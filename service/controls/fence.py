@@ -6,26 +6,35 @@ holder, so that the stream is blind until a new reader has caught up and complet
 attempts of the older epoch become unknown.
 """
 
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from service.audit import append
 from service.controls import store
 from service.infra import leases
 from service.infra.db import Database, Transaction
 
+Before = Callable[[AsyncConnection], Awaitable[int]]
 
-async def fence(transaction: Transaction) -> int:
-    """The new epoch. Waits for claims under way; those that come later are of the old epoch and are refused."""
+
+async def fence(transaction: Transaction, before: Before | None = None) -> int:
+    """The new epoch. Waits for claims under way; those that come later are of the old epoch and are refused. `before`: what
+    is presumed first, where commits may be missing; how many requests that were."""
     async with transaction() as connection:
+        presumed = await before(connection) if before else 0
         await store.shut_gate(connection)
         epoch = await store.raise_epoch(connection)
         await leases.take_all(connection)
-        await append.record(connection, kind="cluster.fenced", subject=("cluster", "epoch"), body={"epoch": epoch})
+        body = {"epoch": epoch, "presumed_sent": presumed}
+        await append.record(connection, kind="cluster.fenced", subject=("cluster", "epoch"), body=body)
     return epoch
 
 
-async def fence_at(url: str) -> int:
-    """The same for a process that has only an address."""
+async def fence_at(url: str, before: Before | None = None) -> int:
+    """The same for a process that has only an address: the worker's login, where anything is presumed."""
     database = Database(url, application="ilim-fence", pool_size=1, hot_pool_size=1)
     try:
-        return await fence(database.transaction)
+        return await fence(database.transaction, before)
     finally:
         await database.close()

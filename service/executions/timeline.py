@@ -100,6 +100,10 @@ OUTCOMES = {
 }
 
 
+def _presumed(data: Data) -> list[str]:
+    return [f"The database lacks its last commits: {data['cl_ord_id']} may have been sent, and is not sent again."]
+
+
 def _answered(data: Data) -> list[str]:
     return [OUTCOMES[data["outcome"]].format(cl_ord_id=data["cl_ord_id"], reason=data.get("reason"))]
 
@@ -175,6 +179,7 @@ WORDS: dict[str, Callable[[Data], list[str]]] = {
     "cancellation.submitted": _cancellation,
     "order.withdrawn": _withdrawn,
     "request.claimed": _claimed,
+    "request.presumed_sent": _presumed,
     "request.refused": _refused,
     "request.lost": _lost,
     "request.answered": _answered,

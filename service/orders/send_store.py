@@ -33,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.facts import account_part, number_part
 from service.controls.model import Gate
@@ -293,3 +294,20 @@ async def unanswered_attempts(connection: asyncpg.Connection) -> list[Unanswered
 
 async def still_unanswered(connection: asyncpg.Connection, one: Unanswered) -> bool:
     return await STILL_UNANSWERED.row(connection, request_id=one.request_id, n=one.n) is not None
+
+
+# --- after a fail-over that lost commits -------------------------------------------------------------------------------------
+
+
+async def queued_to_trade(connection: AsyncConnection, most: int = 100) -> list[UUID]:
+    """Orders with a new order or an amendment that is queued."""
+    c = order_request.c
+    question = select(c.order_id).where(c.state == "queued", c.kind != "cancellation").distinct().limit(most)
+    return list((await connection.execute(question)).scalars())
+
+
+async def attempts_made(connection: AsyncConnection, request_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """By request; none for one that has none."""
+    c = attempt.c
+    question = select(c.request_id, func.max(c.n)).where(c.request_id.in_(request_ids)).group_by(c.request_id)
+    return {row[0]: row[1] for row in await connection.execute(question)}

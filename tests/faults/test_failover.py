@@ -39,21 +39,35 @@ class Standby:
         self._binaries = find_binaries(self._account)
         self._data = self.primary.place / "standby"
 
-    async def begin(self) -> None:
+    async def begin(self, *, synchronous: bool = True) -> None:
         source = self.primary.url(SUPERUSER, "postgres")
         await self._run("pg_basebackup", "-D", self._data, "-d", source, "-R", "-X", "stream", "-c", "fast")
         (most,) = (await fetch(source, "show max_connections"))[0]
-        options = f"-c listen_addresses='' -c unix_socket_directories='{self.primary.sockets}' -c port={PORT}"
-        options += f" -c max_connections={most}"
-        await self._run("pg_ctl", "start", "-w", "-D", self._data, "-l", self.primary.place / "standby.log", "-o", options)
-        await self._on_primary("alter system set synchronous_standby_names = '*'", "select pg_reload_conf()")
-        await until(self._follows, 30)
+        self._options = f"-c listen_addresses='' -c unix_socket_directories='{self.primary.sockets}' -c port={PORT}"
+        self._options += f" -c max_connections={most}"
+        await self._start()
+        if synchronous:
+            await self._on_primary("alter system set synchronous_standby_names = '*'", "select pg_reload_conf()")
+        self._kind = "sync" if synchronous else "async"
+        await until(self.follows, 30)
 
-    async def _follows(self) -> bool:
-        rows = await fetch(self.primary.url(SUPERUSER, "postgres"), "select sync_state from pg_stat_replication")
-        return [row["sync_state"] for row in rows] == ["sync"]
+    async def _start(self) -> None:
+        log = self.primary.place / "standby.log"
+        await self._run("pg_ctl", "start", "-w", "-D", self._data, "-l", log, "-o", self._options)
 
-    async def take_over(self) -> None:
+    async def follows(self) -> bool:
+        """And has everything."""
+        question = "select sync_state, flush_lsn >= pg_current_wal_lsn() as whole from pg_stat_replication"
+        rows = await fetch(self.primary.url(SUPERUSER, "postgres"), question)
+        return [(row["sync_state"], row["whole"]) for row in rows] == [(self._kind, True)]
+
+    async def lag(self) -> None:
+        """From now on it hears nothing."""
+        await self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", self._data)
+
+    async def take_over(self, *, lagged: bool = False) -> None:
+        if lagged:
+            await self._start()
         await self._run("pg_ctl", "promote", "-w", "-D", self._data)
 
     async def end(self) -> None:
@@ -93,7 +107,7 @@ async def house(urls: Any, clock: ManualClock, before: Life | None = None) -> As
         if before:
             made.gateway = before.gateway
             gateway: Any = before.gateway
-            made.dispatcher = replace(made.dispatcher, gateway=gateway)
+            made.dispatcher, made.applier = (replace(one, gateway=gateway) for one in (made.dispatcher, made.applier))
         yield made
     finally:
         await app.close()
