@@ -35,15 +35,19 @@ class Difference:
     theirs: str
 
 
-def worth_a_review(found: Sighted, asked_at: datetime) -> bool:
-    """Whether these rows change what a person must look at."""
+def worth_a_review(found: Sighted) -> bool:
+    """Whether these rows change what a person must look at, once the order has been quiet for long enough."""
     order = found.order
     if order.needs_review and order.needs_review not in BY_INQUIRY:
         return False  # somebody looks at it already
-    if asked_at - order.updated_at < QUIET or any(one.state in OPEN_REQUEST for one in order.requests):
+    if any(one.state in OPEN_REQUEST for one in order.requests):
         return False
     differs = difference(found)
     return (differs.what if differs else None) != order.needs_review
+
+
+def quiet(order: Order, asked_at: datetime) -> bool:
+    return asked_at - order.updated_at >= QUIET
 
 
 def difference(found: Sighted) -> Difference | None:
@@ -73,12 +77,15 @@ def _other_quantity(order: Order, found: Sighted) -> Difference | None:
     return Difference(OTHER_QUANTITY, str(order.quantity), str(total))
 
 
-async def review(connection: AsyncConnection, found: Sighted, seen: Seen, gateway: Gateway) -> None:
-    """Mark the order, whose row the caller has locked, or take the mark of an earlier look away."""
+async def review(connection: AsyncConnection, found: Sighted, seen: Seen, gateway: Gateway) -> bool:
+    """Mark the order, whose row the caller has locked, or take the mark of an earlier look away. False when it moved just now,
+    and another look must tell."""
     known = (await whole.read(connection, [found.order.id]))[found.order.id]
     order, found = known.order, replace(found, order=known.order)
-    if not worth_a_review(found, seen.asked_at):
-        return
+    if not worth_a_review(found):
+        return True
+    if not quiet(order, seen.asked_at):
+        return False
     differs = difference(found)
     data: dict[str, object] = {"evidence": [str(seen.evidence)]}
     data |= {"differs": differs.what, "ours": differs.ours, "theirs": differs.theirs} if differs else {"agrees": True}
@@ -86,6 +93,7 @@ async def review(connection: AsyncConnection, found: Sighted, seen: Seen, gatewa
     cause = Cause("order.needs_review", data)
     await write_steps(connection, [step(known, cause, profile=gateway.profile(order.broker), now=seen.now, moved=moved)])
     if differs is None:
-        return
+        return True
     DIFFERS.labels(differs.what).inc()
     log.error("inquiry.differs", order_id=str(order.id), what=differs.what, ours=differs.ours, theirs=differs.theirs)
+    return True

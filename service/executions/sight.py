@@ -40,13 +40,13 @@ class Seen:
     now: datetime
 
 
-async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: Dated, gateway: Gateway) -> None:
+async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: Dated, gateway: Gateway) -> Order:
     """Carry the order, whose row the caller has locked, to where these rows put it."""
     before = (await whole.read(connection, [found.order.id]))[found.order.id]
     order, found, profile = before.order, replace(found, order=before.order), gateway.profile(found.order.broker)
     live = not order.closed or ended_on_absence(order)
     if not live and not ended_unanswered(order):
-        return
+        return order
     ended = found.ended(seen.asked_at, before.seen) if live else None
     claims = live and _claims_anew(before.seen, found, seen.asked_at)
     changes = proven(found, profile, seen.asked_at)
@@ -59,14 +59,15 @@ async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: 
         if not tells and _settled(order):
             await kept.rollback()  # the hundredth look that shows what we know: pages and ledger have it
     if not tells:
-        return
+        return order
     (costs,), saved = await costs_of(connection, [(order, fills)], dated, gateway)
     numbered = replace(order, broker_order_number=order.broker_order_number or found.number)
     cause = Cause("order.sighted", _told(found, seen, fills, ended, changes))
     moved = step(told, cause, profile=profile, now=seen.now, traded=net(fills, costs), moved=numbered)
-    await write_steps(
+    (after,) = await write_steps(
         connection, [moved], [store.filled(fills), Change(store.RESTATED, restated(fills, seen.now)), *saved]
     )  # fmt: skip
+    return after
 
 
 async def sight_stranger(

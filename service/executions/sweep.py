@@ -5,8 +5,9 @@ One complete inquiry shows a whole account and day. What it shows is evidence; w
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
+from enum import IntEnum
 from uuid import UUID
 
 import structlog
@@ -19,7 +20,7 @@ from service.audit.evidence import Raw
 from service.core.clock import KST, kst_date, monotonic
 from service.executions import store
 from service.executions.apply import Applier
-from service.executions.differ import review, worth_a_review
+from service.executions.differ import quiet, review, worth_a_review
 from service.executions.drift import Drift, of_answer, of_side
 from service.executions.fills import Dated
 from service.executions.resolve import after_asking, before_asking, note_outcomes, worth_asking
@@ -50,6 +51,14 @@ ASK_ABOUT_REFUSAL = timedelta(seconds=60)  # so long after a refused cancellatio
 RoutineLeft = Callable[[], Awaitable[int]]  # inquiries the routine may still make today
 
 
+class Shown(IntEnum):
+    """What an inquiry showed of an account's day."""
+
+    NOTHING = 0  # it was not complete
+    NOT_YET = 1  # a difference in an order that moved just now: whether it lasts, another look tells
+    ALL = 2
+
+
 @dataclass
 class Sweeper:
     """Which accounts to ask about, and when again. One per worker that holds the lease. Without `routine_left` it asks only
@@ -74,12 +83,12 @@ class Sweeper:
 
     async def _ask(self, few: asyncio.Semaphore, place: Place, call_class: CallClass) -> None:
         async with few:
-            asked_at, shown = self.applier.clock.now(), False
+            asked_at, shown = self.applier.clock.now(), Shown.NOTHING
             try:
                 shown = await sweep_account(self.applier, place, call_class)
             except Exception:  # one account's trouble must not hide the others
                 log.exception("sweep.failed", account_id=str(place[0]), day=str(place[1]))
-            if shown:
+            if shown is Shown.ALL:
                 self._final |= {place} & await self._over(asked_at, {place})
             (self.rounds.done if shown else self.rounds.failed)(place, asked_at)
 
@@ -174,20 +183,20 @@ def _unsure(order: Order, now: datetime) -> bool:
     return unheard or (refused and last.answered_at is not None and now - last.answered_at < ASK_ABOUT_REFUSAL)
 
 
-async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -> bool:
-    """One inquiry of an account's day, applied to its orders. False when it was not complete."""
+async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -> Shown:
+    """One inquiry of an account's day, applied to its orders."""
     account_id, day = place
     async with applier.transaction() as connection:
         account = await find_account(connection, account_id)
     if account is None:
-        return False
+        return Shown.NOTHING
     await before_asking(applier, account_id, day)
     answer = await applier.gateway.orders(account.broker, account.number, day, call_class)
     if not isinstance(answer, Complete):
         log.warning("sweep.incomplete", account_id=str(account_id), reason=answer.reason, detail=answer.detail)
         await _compare(applier, account, answer, answer.pages)
         await after_asking(applier, account_id, day, answer, None)
-        return False
+        return Shown.NOTHING
     fp("inquiry.answered")
     evidence = await _keep(applier, account, answer)
     fp("inquiry.stored")
@@ -195,6 +204,7 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
     seen = Seen(evidence, answer.asked_at, applier.clock.now())
     dated = await applier.dated()
     mine, strangers = await _match(applier, account_id, day, answer)
+    shown = Shown.ALL
     for found in mine:
         wrong = of_side(found.order.side, [row for _, row in found.rows], drift)
         if wrong is not None:
@@ -202,10 +212,7 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
             await applier.lock(account.broker, wrong, evidence)
             continue
         try:
-            if not found.order.closed or ended_on_absence(found.order) or ended_unanswered(found.order):
-                await _apply(applier, found, seen, dated)
-            if worth_a_review(found, seen.asked_at):
-                await _review(applier, found, seen)
+            shown = min(shown, await _show(applier, found, seen, dated))
         except Exception as error:
             if not unfit(error):
                 raise
@@ -217,7 +224,7 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
     for rows in strangers:
         await _adopt(applier, account, day, rows, seen, dated)
     applier.poke("orders.changed")
-    return True
+    return shown
 
 
 async def _compare(
@@ -263,17 +270,28 @@ async def _numbers(connection: AsyncConnection, order: Order) -> set[str]:
     return seen | {order.broker_order_number} if order.broker_order_number else seen
 
 
-async def _apply(applier: Applier, found: Sighted, seen: Seen, dated: Dated) -> None:
+async def _show(applier: Applier, found: Sighted, seen: Seen, dated: Dated) -> Shown:
+    """What its rows do to one order of ours, and whether a person must look at what they show otherwise."""
+    if not found.order.closed or ended_on_absence(found.order) or ended_unanswered(found.order):
+        found = await _apply(applier, found, seen, dated)
+    if not worth_a_review(found):
+        return Shown.ALL
+    return await _review(applier, found, seen) if quiet(found.order, seen.asked_at) else Shown.NOT_YET
+
+
+async def _apply(applier: Applier, found: Sighted, seen: Seen, dated: Dated) -> Sighted:
+    """The same rows, with the order as it is now."""
     async with applier.transaction() as connection:
         await whole.lock(connection, [found.order.id])
-        await sight(connection, found, seen, dated, applier.gateway)
+        after = await sight(connection, found, seen, dated, applier.gateway)
         fp("sighting.before_commit")
+    return replace(found, order=after)
 
 
-async def _review(applier: Applier, found: Sighted, seen: Seen) -> None:
+async def _review(applier: Applier, found: Sighted, seen: Seen) -> Shown:
     async with applier.transaction() as connection:
         await whole.lock(connection, [found.order.id])
-        await review(connection, found, seen, applier.gateway)
+        return Shown.ALL if await review(connection, found, seen, applier.gateway) else Shown.NOT_YET
 
 
 async def _adopt(applier: Applier, account: Account, day: date, rows: Rows, seen: Seen, dated: Dated) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -120,3 +121,34 @@ async def test_p12_a_bust_told_after_all_takes_the_mark_away(life: Life) -> None
     await house.step(130)
     order = await life.order()
     assert (order["needs_review"], order["filled_quantity"]) == (None, 0)
+
+
+@pytest.mark.parametrize("settles", ["end", "end-and-amendment"])
+@pytest.mark.parametrize("broker", ["cyber", "diamond", "star"])
+async def test_p12_a_look_that_moved_the_order_itself_is_not_the_days_last(life: Life, broker: str, settles: str) -> None:
+    """Found by the simulated day 20261873: the evening's look settled what had been open, so the order was not quiet, and
+    nobody looked again at the bust the same rows showed."""
+    house = Sandboxed(life, broker)
+    cl = await house.place()
+    await house.control("trade-through", {"isin": LISTED, "price": 64_900, "quantity": 4})
+    await house.hear()
+    await house.lose("H")
+    for end in ("5", "C", "3", "4"):
+        await house.lose(end)
+    if settles == "end-and-amendment":
+        await life.amend((await life.order())["id"], "a1", price=Decimal(64_950))
+        while await life.dispatcher.dispatch_one([(await life.order())["broker"]]):
+            pass
+    await house.control("bust", {"order": cl, "reopen": False})
+    await house.step(int((EVENING - life.clock.now()).total_seconds()))
+    assert not (await life.order())["closed"]
+    sweeper = Sweeper(life.applier, plenty)
+    await sweeper.sweep()
+    order = await life.order()
+    assert (order["closed"], order["filled_quantity"], order["needs_review"]) == (True, 4, None)
+    life.clock.advance(timedelta(seconds=61))
+    assert await sweeper.sweep() == 1
+    assert await told(life) == [("inquiry-shows-less", "4", "0")]
+    life.clock.advance(timedelta(minutes=5))
+    assert await sweeper.sweep() == 0
+    assert await violations(life.urls.superuser) == []
