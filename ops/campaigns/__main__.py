@@ -17,7 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from ops.campaigns import NAMES, campaign
 from ops.campaigns.figure import Figure, table
@@ -68,6 +68,7 @@ def main(words: Sequence[str] | None = None) -> int:
     for name in names if given.fresh else ():
         (directory / f"{name}.json").unlink(missing_ok=True)
     directory.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us in the background ignores it
     signal.signal(signal.SIGTERM, _interrupt)
     stands = {name: progress(directory, name, given.seed) for name in names}
     failed = _run_all(stands, time.monotonic() + given.minutes * 60)
@@ -120,8 +121,10 @@ def _run(name: str, stand: Progress, budget_s: float) -> None:
             print("  " + "; ".join(f"{figure.name} {figure}" for figure in one), flush=True)
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """As Ctrl-C: a loop that runs cancels its work then, and whatever that started is ended. Raised here it would break off in
+    the middle of anything."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def _words() -> argparse.ArgumentParser:
