@@ -77,7 +77,7 @@ async def episode(server: EmbeddedPostgres, born_by: Nursery, stops: Stops, *, s
         traders = Traders(made, dice)
         oracle = Oracle(made.eye, made.stage.sandbox)
         for slot in ("serve", "worker-1", "worker-2"):
-            await made.start(slot)
+            await made.serving(slot, await made.start(slot))
         try:
             closing = asyncio.Event()
             trading = [asyncio.create_task(traders.trade(closing, 0.02)) for _ in range(TRADERS)]
@@ -112,6 +112,8 @@ async def _step(made: Rig) -> None:
     while True:
         await asyncio.sleep(0.4)
         await made.step(1)
+        for slot in [name for name, one in made.children.items() if not one.alive]:
+            await made.start(slot)  # as its host would: a worker that begins while the database is away ends
 
 
 def run(budget_s: float, state: dict[str, Any], seed: int) -> Generator[list[Figure], None, None]:

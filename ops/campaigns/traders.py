@@ -9,8 +9,10 @@ import httpx
 
 from ops.campaigns.rig import PAPER, TICK, Rig
 from ops.day.play import Book
+from service.core.clock import monotonic
 
 AGAIN_S = 0.03
+PATIENCE_S = 180.0  # whoever is not answered for so long has found something
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 RUNNING = "/problems/idempotency-in-progress"
 
@@ -96,8 +98,11 @@ class Traders:
         return Intent(key, kind, path, body, book.manager, book.id, order)
 
     async def insist(self, intent: Intent) -> None:
-        """Call until there is an answer that says something."""
+        """Call until there is an answer that says something. Raises TimeoutError when none comes."""
+        until_s = monotonic() + PATIENCE_S
         while True:
+            if monotonic() > until_s:
+                raise TimeoutError(f"{intent.kind} {intent.key}: {intent.calls} calls and no answer")
             intent.calls += 1
             try:
                 answer = await self._client(intent.manager).post(
