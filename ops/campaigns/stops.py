@@ -28,7 +28,7 @@ GOAL = 500
 
 EPISODE = 50  # stops on one database
 TRADERS = 6
-REST_S = 60.0
+REST_S = 240.0
 LOST = "lost"
 
 
