@@ -94,7 +94,7 @@ NOWHERE = {
 }
 
 
-@pytest.mark.parametrize("words", ["messages list", "users list", "database fence", "database upgrade", "worker"])
+@pytest.mark.parametrize("words", ["messages list", "users list", "database fence --complete", "database upgrade", "worker"])
 def test_a_database_that_does_not_answer_is_said_in_a_line(ilim: Run, words: str) -> None:
     done = ilim(*words.split(), **NOWHERE)
     assert done.returncode == 2
