@@ -177,17 +177,21 @@ async def test_p32_a_platform_that_throws_secrets_back_is_not_quoted(api: Api) -
     ]
     assert [one.status_code for one in answers] == [200, 200, 201]
 
-    async def spoken() -> bool:
-        states = await api.rows("select state from order_request")
-        return {one["state"] for one in states}.isdisjoint({"queued", "sending"})
+    async def deaf() -> bool:
+        return "koscom.stream_lost" in api.log.getvalue().decode()
 
     settings = api.settings
     async with assemble(settings, url=settings.database_worker_url, process="worker") as wiring:
         worker = Worker(wiring)
+        while await worker.sender.send_some():  # before the stream is found to be dead: after that nothing new goes out
+            pass
+        await worker.sender.finish()
         running = asyncio.create_task(worker.run())
-        await until(spoken, 20)
-        worker.stopping.set()
-        await running
+        try:
+            await until(deaf, 20)
+        finally:
+            worker.stopping.set()
+            await running
     states = await api.rows("select state from order_request")
     assert {one["state"] for one in states} <= {"unknown", "refused"}, "the hostile platform was asked"
     for path in ("/v1/orders", "/v1/status", "/v1/executions", f"/v1/orders/{answers[2].json()['id']}"):
