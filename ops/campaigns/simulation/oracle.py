@@ -17,6 +17,8 @@ from typing import Any
 from ops.campaigns.simulation.database import Server
 from ops.campaigns.simulation.upstream import Platform
 from ops.invariants import ALWAYS, AT_REST
+from service.core.clock import kst_date
+from service.sandbox.hub import Stored
 from service.sandbox.orders import STATUS_WORDS
 from service.sandbox.orders import Order as TheirOrder
 
@@ -28,7 +30,7 @@ ORDERS = """
     select o.id, o.status, o.closed, o.quantity, o.price, o.filled_quantity, o.reported_quantity, o.remaining_quantity,
            o.needs_review,
            (select e.merged_into from external_order e where e.order_id = o.id) as merged,
-           o.rationale, o.broker_order_number, o.broker, o.business_date, a.number as account_number,
+           o.rationale, o.broker_order_number, o.broker, o.business_date, a.number as account_number, o.isin, o.side,
            (select array_agg(row(r.cl_ord_id, r.kind, r.state, r.reason)::text order by r.number) from order_request r
              where r.order_id = o.id) as requests,
            (select array_agg(r.cl_ord_id order by r.number) from order_request r where r.order_id = o.id) as ids,
@@ -45,6 +47,9 @@ CLAIMS = """
                                            ('manager', o.manager_id::text)))) as halts
     from attempt a join order_request r on r.id = a.request_id join orders o on o.id = r.order_id
     left join mandate m on m.id = o.mandate_id order by a.request_id, a.n"""
+HELD = """
+    select from inbox where state = 'unmatched' and reason = 'may-be-ours'
+        and (to_char(seq_date, 'YYYYMMDD'), seq) in (select * from unnest($1::text[], $2::bigint[])) limit 1"""
 LISTED_FIRST = """
     select from audit.record s join audit.record r on r.subject_kind = s.subject_kind and r.subject_id = s.subject_id
     where s.subject_kind = 'order' and s.subject_id = $1 and s.kind = 'order.sighted' and r.kind = 'order.reported'
@@ -169,17 +174,30 @@ class Oracle:
         ours = {cl for one in rows for cl in one["ids"] or ()}
         adopted = {theirs.ref for one in rows if not one["ids"] and (theirs := self._theirs(one)) is not None}
         for ref, (_, theirs) in self.platform.world.by_ref.items():
-            if ref not in ours | adopted and not self._unheard_of(theirs):
+            if ref not in ours | adopted and not self._unheard_of(theirs) and not self._held(theirs, doubts, now):
                 self.say(f"I3: {ref} is there and not here")
         return len(doubts)
 
     def _unheard_of(self, theirs: TheirOrder) -> bool:
         """A client's own order that came and went without a trade, of which every report was lost: it has moved nothing, and
         nobody asks about accounts in which nothing of ours lives."""
-        told = [one.message["Body"] for day in self.platform.world.hub.stored.values() for one in day]
+        return theirs.placed_by == "client" and not theirs.fills and not theirs.live and not self._told(theirs)
+
+    def _held(self, theirs: TheirOrder, doubts: list[Any], now: datetime) -> bool:
+        """A stranger of today whose reports wait in sight, because an order of ours that is in doubt may be this one. It is
+        adopted when its day is over: what is of an earlier day has no such excuse."""
+        whose = (theirs.account, theirs.instrument.isin, theirs.side)
+        near = any((one["account_number"], one["isin"], one["side"]) == whose and not one["closed"] for one in doubts)
+        told = self._told(theirs)
+        waits = self.server.ask(HELD, [one.day for one in told], [one.seq for one in told]) if told else []
+        return near and theirs.business_date == kst_date(now) and bool(waits)
+
+    def _told(self, theirs: TheirOrder) -> list[Stored]:
+        """The reports about it that nothing lost."""
+        stored = (one for day in self.platform.world.hub.stored.values() for one in day)
+        about = ((one, one.message["Body"]) for one in stored)
         numbers = {str(row.order_no) for row in theirs.rows}
-        heard = any(one["Account"] == theirs.account and str(one["OrderID"]).lstrip("0") in numbers for one in told)
-        return theirs.placed_by == "client" and not theirs.fills and not theirs.live and not heard
+        return [one for one, body in about if body["Account"] == theirs.account and str(body["OrderID"]).lstrip("0") in numbers]
 
     def _answered(self, rows: list[Any], answered: Mapping[str, str]) -> None:
         """Each client's intent has at most one order, and exactly the one that was told."""
