@@ -232,8 +232,9 @@ def fence(missing: Annotated[bool, typer.Option("--commits-missing/--complete", 
     """After the database failed over: nothing is sent by whoever began before, nor again what may have been sent."""
     from asyncio import run
 
-    with app_url(load_settings(), worker=True) as url:
-        epoch = run(_part("service.wiring", "fence_cluster")(load_settings(), url, missing))
+    present = load_settings()
+    with app_url(present, worker=True) as url:
+        epoch = run(_part("service.wiring", "fence_cluster")(present, url, missing))
         typer.echo(f"the epoch is {epoch}: start the workers again, they ask about every live account first")
 
 

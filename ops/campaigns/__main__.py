@@ -73,22 +73,23 @@ def main(words: Sequence[str] | None = None) -> int:
     stands = {name: progress(directory, name, given.seed) for name in names}
     failed = _run_all(stands, time.monotonic() + given.minutes * 60)
     figures = [one for stand in stands.values() for one in stand.figures]
+    _tell(stands, figures, failed, directory / "figures.json")
+    broken = [one.name for one in figures if not one.holds]
+    if broken or failed:
+        print(f"NOT WELL: {', '.join([*broken, *failed])}", file=sys.stderr)
+    return 1 if broken or failed else 0
+
+
+def _tell(stands: dict[str, Progress], figures: list[Figure], failed: list[str], written: Path) -> None:
     document = {name: [one.document() for one in stand.figures] for name, stand in stands.items()}
-    written = directory / "figures.json"
     versions = {name: stand.versions for name, stand in stands.items()}
     said = {"campaigns": document, "failed": failed, "versions": versions}
     written.write_text(json.dumps(said, indent=2, ensure_ascii=False))
     print(f"\n{table(figures)}\n")
     for name, several in versions.items():
         if len(several) > 1:
-            print(
-                f"{name}: gathered on {len(several)} versions of the code, this one ({several[-1]}) among them; --fresh forgets"
-            )
+            print(f"{name}: gathered on {len(several)} versions of the code; --fresh forgets")
     print(f"written to {written}")
-    broken = [one.name for one in figures if not one.holds]
-    if broken or failed:
-        print(f"NOT WELL: {', '.join([*broken, *failed])}", file=sys.stderr)
-    return 1 if broken or failed else 0
 
 
 def _run_all(stands: dict[str, Progress], until: float) -> list[str]:

@@ -41,7 +41,6 @@ TRADERS = 6
 SEEN_S = 8.0
 PATIENCE_S = 1.5  # real seconds a process that is ready has to come to its place, then it dies where it is
 STEP_EVERY_S = 0.4  # so often the market's clock moves on by a second
-REST_S = 240.0  # real seconds, in which a slow machine passes few minutes of market time: two looks and what lies between
 PLACES = {
     "serve": ("submit.before_commit", "submit.after_commit", "change.before_commit", "change.after_commit"),
     "worker": (
@@ -208,7 +207,7 @@ class Episode:
         """All three live and nothing is broken any more: everything must come to rest, and be true."""
         await self.rig.stage.sandbox.delete("/_sandbox/faults")
         self.rig.proxy.set(NONE)
-        self.tally.note(await self.oracle.at_rest(self.traders.intents, REST_S))
+        self.tally.note(await self.oracle.at_rest(self.traders.intents))
 
 
 async def episode(server: EmbeddedPostgres, born_by: Nursery, tally: Tally, *, seed: int, goal: int, until_s: float) -> None:

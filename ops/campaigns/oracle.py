@@ -19,6 +19,7 @@ from ops.campaigns.rig import CampaignError, until
 from ops.campaigns.traders import Intent
 from ops.invariants import found_by
 
+REST_S = 240.0  # real seconds, in which a slow machine passes few minutes of market time: two looks and what lies between
 KINDS = ("sent twice", "lost", "misstated")
 # A refusal of our own: the request never left, or the table of attempts says that no byte did.
 OURS = ("not-sent", "too-late", "withdrawn", "cancellation-requested")
@@ -74,7 +75,7 @@ class Oracle:
         found += _executed(requests, fills, theirs, at_rest is not None)
         return found + (_missing(requests, theirs) if at_rest is not None else [])
 
-    async def at_rest(self, intents: list[Intent], within_s: float) -> list[Finding]:
+    async def at_rest(self, intents: list[Intent], within_s: float = REST_S) -> list[Finding]:
         """What is still wrong when nothing is under way any more, or when the time (real seconds) is up."""
         left: list[Finding] = []
 

@@ -28,7 +28,6 @@ GOAL = 500
 
 EPISODE = 50  # stops on one database
 TRADERS = 6
-REST_S = 240.0
 LOST = "lost"
 
 
@@ -91,7 +90,7 @@ async def episode(server: EmbeddedPostgres, born_by: Nursery, stops: Stops, *, s
                     stops.note(await oracle.look(traders.intents), seen)
                 closing.set()
                 await asyncio.gather(*trading)
-                stops.note(await oracle.at_rest(traders.intents, REST_S), seen)
+                stops.note(await oracle.at_rest(traders.intents), seen)
         finally:
             await traders.close()
     stops.note([Finding("misstated", one) for one in traders.odd], seen)

@@ -10,6 +10,8 @@ from service.infra.metrics import gauge
 log = structlog.get_logger()
 
 CLOCK_AHEAD = gauge("ilim_clock_ahead_seconds", "This machine's clock before the database's")
+SET_RIGHT = "set this machine's clock or the database's right (NTP)"
+SAME_VERSION = "run `ilim database upgrade`, or the version of this program that the tables are of"
 UNFIT = gauge("ilim_worker_unfit", "1 while this worker sends nothing new, by reason", ("why",))
 
 
@@ -23,9 +25,11 @@ class Fitness:
     def look(self, gate: Gate) -> None:
         """Figures each time, a line when something turns wrong and when it is right again."""
         CLOCK_AHEAD.set(gate.clock_ahead.total_seconds())
-        self._note("worker.clock_off", abs(gate.clock_ahead) > CLOCK_ALARM, ahead_s=gate.clock_ahead.total_seconds())
+        self._note("worker.clock_off", abs(gate.clock_ahead) > CLOCK_ALARM, ahead_s=gate.clock_ahead.total_seconds(),
+                   what_now=SET_RIGHT)  # fmt: skip
         UNFIT.labels("clock").set(gate.clock_wrong)
-        self._note("worker.other_tables", gate.schema != self.schema, present=gate.schema, wanted=self.schema)
+        self._note("worker.other_tables", gate.schema != self.schema, present=gate.schema, wanted=self.schema,
+                   what_now=SAME_VERSION)  # fmt: skip
         UNFIT.labels("tables").set(gate.schema != self.schema)
 
     def _note(self, what: str, wrong: bool, **seen: object) -> None:

@@ -36,9 +36,10 @@ class Presumption:
             known = await whole.read(connection, queued)
             found = [(one, request) for one in known.values() if (request := _first_queued(one)) is not None]
             made = await send_store.attempts_made(connection, [request.id for _, request in found])
-            steps = [self._presumed(one, request, made.get(request.id, 0) + 1) for one, request in found]
-            numbered = [(request.id, made.get(request.id, 0) + 1) for _, request in found]
-            await write_steps(connection, steps, [send_store.attempted(numbered, sender=SENDER, epoch=epoch)])
+            next_n = {request.id: made.get(request.id, 0) + 1 for _, request in found}
+            steps = [self._presumed(one, request, next_n[request.id]) for one, request in found]
+            attempts = send_store.attempted([*next_n.items()], sender=SENDER, epoch=epoch)
+            await write_steps(connection, steps, [attempts])
             count += len(found)
         return count
 

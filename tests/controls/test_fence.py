@@ -21,11 +21,7 @@ async def life(database: Database, worker_database: Database, database_urls: Dat
 
 @pytest.mark.parametrize("cancels", [False, True])
 async def test_p16_a_sender_of_an_older_epoch_sends_nothing_not_even_a_cancellation(life: Life, cancels: bool) -> None:
-    order_id = await life.submit()
-    if cancels:
-        await life.dispatch()
-        await life.cancel(order_id, "c1")
-    before = len(life.gateway.sends)
+    before = await life.queue(cancels=cancels)
     assert await fence(life.app.transaction) == 2
     await life.dispatch()
     assert len(life.gateway.sends) == before

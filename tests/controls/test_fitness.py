@@ -94,11 +94,7 @@ async def test_row_19_four_seconds_are_borne(life: Life) -> None:
 
 @pytest.mark.parametrize("cancels", [False, True])
 async def test_row_29_p02_a_sender_beside_other_tables_sends_nothing(life: Life, cancels: bool) -> None:
-    order_id = await life.submit()
-    if cancels:
-        await life.dispatch()
-        await life.cancel(order_id, "c1")
-    before = len(life.gateway.sends)
+    before = await life.queue(cancels=cancels)
     old = replace(life.dispatcher, schema="the one before")
     assert not await old.dispatch_one([BROKER])
     assert len(life.gateway.sends) == before

@@ -58,6 +58,14 @@ class Life:
         assert answer.status == 201, answer.body
         return UUID(orjson.loads(answer.body)["id"])
 
+    async def queue(self, *, cancels: bool) -> int:
+        """A new order that waits, or a cancellation of one that went out; the sends so far."""
+        order_id = await self.submit()
+        if cancels:
+            await self.dispatch()
+            await self.cancel(order_id, "c1")
+        return len(self.gateway.sends)
+
     async def dispatch(self) -> None:
         while await self.dispatcher.dispatch_one([BROKER]):
             pass

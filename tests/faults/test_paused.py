@@ -34,7 +34,7 @@ async def test_p02_a_sender_paused_beyond_its_deadline_sends_nothing_and_no_paus
             await made.serving("serve", await made.start("serve"))
             await one_paused_before_its_send(made, traders)
             await paused_at_any_moment(made, traders)
-            assert await oracle.at_rest(traders.intents, 90) == []
+            assert await oracle.at_rest(traders.intents) == []
             assert traders.odd == []
         finally:
             await traders.close()
