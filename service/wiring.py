@@ -17,7 +17,7 @@ from service.audit.evidence import Vault
 from service.controls.fence import fence_at
 from service.controls.model import Scope
 from service.controls.set_halt import Switch
-from service.core.clock import Clock, SystemClock, monotonic, real_now
+from service.core.clock import Clock, SystemClock, monotonic
 from service.core.secret import Secret
 from service.gateway import CallClass
 from service.infra import problems
@@ -192,8 +192,12 @@ async def _clock(settings: Settings, stack: AsyncExitStack) -> Clock:
 
 async def fence_cluster(settings: Settings, url: str, missing: bool) -> int:
     """The new epoch, for a command that has the worker's address. `missing`: commits may be."""
+    if not missing:
+        return await fence_at(url, None)
     known = koscom_config(settings).profiles or {}
-    return await fence_at(url, Presumption(known.__getitem__, real_now()) if missing else None)
+    async with AsyncExitStack() as stack:
+        clock = await _clock(settings, stack)
+        return await fence_at(url, Presumption(known.__getitem__, clock.now()))
 
 
 def koscom_config(settings: Settings) -> KoscomConfig:
