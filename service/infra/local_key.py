@@ -4,24 +4,30 @@ import base64
 import binascii
 import os
 import secrets
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from service.core.secret import Secret
 
 KEY_BYTES = 32
 
 
-def local_data_key(data_dir: Path) -> Secret:
-    """The key in `data_dir/data.key` (base64), made when there is none. Whoever loses it loses what it encrypts."""
+def local_data_key(data_dir: Path, draw: Callable[[int], bytes] = secrets.token_bytes) -> Secret:
+    """The key in `data_dir/data.key` (base64), made when there is none. Whoever loses it loses what it encrypts.
+
+    The file appears whole or not at all, and once: of several processes that begin together all have the first one's key, and
+    one that is killed while it writes leaves none behind that could not be read."""
     data_dir.mkdir(parents=True, exist_ok=True)
     path = data_dir / "data.key"
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-            handle.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode())
-            handle.flush()
-            os.fsync(handle.fileno())
-    except FileExistsError:
-        pass
+    if not path.exists():
+        with NamedTemporaryFile("w", dir=data_dir, prefix="data.key.") as draft:  # for its owner alone
+            draft.write(base64.b64encode(draw(KEY_BYTES)).decode())
+            draft.flush()
+            os.fsync(draft.fileno())
+            with suppress(FileExistsError):
+                os.link(draft.name, path)
     return Secret(path.read_text().strip())
 
 

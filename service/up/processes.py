@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from service.core.principal import Role
 from service.core.secret import Secret
 from service.infra import migrations
 from service.infra.db import Books, Database
+from service.infra.local_key import local_data_key
 from service.infra.postgres import start
 from service.infra.roles import APP, OWNER, WORKER
 from service.market.store import load_calendar
@@ -138,7 +138,7 @@ def _database(settings: Settings) -> Iterator[dict[str, Secret]]:
 
 
 def _environment(settings: Settings, urls: dict[str, Secret]) -> dict[str, str]:
-    key = settings.data_key.reveal() or _kept_key(settings.data_dir / "data.key")
+    key = (settings.data_key or local_data_key(settings.data_dir)).reveal()
     return INVENTED | {
         "ILIM_DATABASE_URL": urls[APP].reveal(),
         "ILIM_DATABASE_WORKER_URL": urls[WORKER].reveal(),
@@ -147,13 +147,6 @@ def _environment(settings: Settings, urls: dict[str, Secret]) -> dict[str, str]:
         "ILIM_DATA_DIR": str(settings.data_dir),
         "ILIM_CLOCK": f"http://{settings.host}:{settings.sandbox_port}/_sandbox/clock",
     }
-
-
-def _kept_key(path: Path) -> str:
-    """A data key made once for this machine's own data. A real deployment brings its own and keeps a copy elsewhere."""
-    if not path.exists():
-        write_private(path, base64.b64encode(secrets.token_bytes(32)).decode())
-    return path.read_text().strip()
 
 
 def write_private(path: Path, content: str) -> None:

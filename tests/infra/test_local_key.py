@@ -17,6 +17,29 @@ def test_it_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     assert local_data_key(tmp_path / "other") != made
 
 
+def test_processes_that_begin_together_have_one_key(tmp_path: Path) -> None:
+    others: list[Secret] = []
+
+    def faster(size: int) -> bytes:
+        others.append(local_data_key(tmp_path))
+        return bytes(size)
+
+    mine = local_data_key(tmp_path, faster)
+    assert [mine] == others
+    assert local_data_key(tmp_path) == mine
+    assert len(key_bytes(mine)) == 32
+
+
+def test_one_that_dies_at_it_leaves_no_half_key(tmp_path: Path) -> None:
+    def dies(_size: int) -> bytes:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        local_data_key(tmp_path, dies)
+    assert list(tmp_path.iterdir()) == []
+    assert len(key_bytes(local_data_key(tmp_path))) == 32
+
+
 @pytest.mark.parametrize("text", ["", "c2hvcnQ=", "canary not base64", "a" * 43])
 def test_what_is_no_key_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ValueError, match="ILIM_DATA_KEY") as refused:
