@@ -20,16 +20,13 @@ def played(seeds: str, *, twice: bool = False, more: tuple[str, ...] = ()) -> li
     return [json.loads(line) for line in said.splitlines()]
 
 
-def test_determinism_the_same_seed_gives_the_same_trace() -> None:
-    first = played("11-13", twice=True)
-    assert [one["violations"] for one in first] == [[]] * 3
-    again = played("11-13")  # in another process, after other seeds or none
+def test_determinism_the_same_seed_gives_the_same_trace_and_another_order_of_tasks_another() -> None:
+    first = played("11-12", twice=True)
+    assert [one["violations"] for one in first] == [[]] * 2
+    again = played("11-12")  # in another process, after other seeds or none
     assert [one["digest"] for one in again] == [one["digest"] for one in first]
-
-
-def test_determinism_another_order_of_tasks_gives_another_trace() -> None:
-    plain, shifted = played("11"), played("11", more=("--shift",))
-    assert shifted[0]["digest"] != plain[0]["digest"]
+    shifted = played("11", more=("--shift",))
+    assert shifted[0]["digest"] != first[0]["digest"]
 
 
 def test_p34_no_simulated_day_breaks_an_invariant(record_property: Callable[[str, object], None]) -> None:

@@ -96,22 +96,33 @@ def worth(world: World) -> dict[tuple[str, str], tuple[int, dict[str, int]]]:
     return found
 
 
-_SETTINGS = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_SETTINGS = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @_SETTINGS
 @given(flow=STEPS)
 def test_quantities_cash_and_holdings_conserve(begin: Callable[..., Any], flow: list[Any]) -> None:
+    conserved(begin("09:00"), flow)
+
+
+@settings(_SETTINGS, max_examples=3)  # two whole days of a market are long
+@given(flow=STEPS)
+def test_quantities_cash_and_holdings_conserve_until_all_has_settled(begin: Callable[..., Any], flow: list[Any]) -> None:
     play = begin("09:00")
-    before = worth(play.world)
-    run(play, flow)
-    invariants(play.world)
-    assert worth(play.world) == before
+    before = conserved(play, flow)
     play.to("09:00", "2026-11-26")
     invariants(play.world)
     assert worth(play.world) == before
     for broker in play.world.brokers.values():
         assert all(one.expected_cash() == one.deposit for one in broker.accounts.values()), "all has settled"
+
+
+def conserved(play: Any, flow: list[Any]) -> Any:
+    before = worth(play.world)
+    run(play, flow)
+    invariants(play.world)
+    assert worth(play.world) == before
+    return before
 
 
 @settings(_SETTINGS, max_examples=6)
