@@ -227,11 +227,19 @@ def check() -> None:
     raise typer.Exit(1 if differences else 0)
 
 
+WHICH = "say --commits-missing, which is safe always, or --complete, after a synchronous standby took over"
+
+
 @database.command()
-def fence(missing: Annotated[bool, typer.Option("--commits-missing/--complete", help="a synchronous standby has all")]) -> None:
+def fence(
+    missing: Annotated[bool | None, typer.Option("--commits-missing/--complete", help="a synchronous standby has all")] = None,
+) -> None:
     """After the database failed over: nothing is sent by whoever began before, nor again what may have been sent."""
     from asyncio import run
 
+    if missing is None:
+        typer.echo(WHICH, err=True)
+        raise typer.Exit(MISCONFIGURED)
     present = load_settings()
     with app_url(present, worker=True) as url:
         epoch = run(_part("service.wiring", "fence_cluster")(present, url, missing))

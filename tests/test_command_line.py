@@ -114,6 +114,7 @@ def test_what_stands_in_the_way_is_said_in_a_line(ilim: Run, postgres: EmbeddedP
         (ilim("database", "upgrade", **wrong), "password authentication failed"),
         (ilim("users", "list", **empty), "ilim database upgrade"),
         (ilim("users", "list", data_dir="/proc/nothing"), "/proc/nothing"),
+        (ilim("database", "fence"), "say --commits-missing, which is safe always, or --complete"),
         (ilim("serve"), "ILIM_DATABASE_URL"),
         (ilim("worker"), "ILIM_DATABASE_WORKER_URL"),
     ]
