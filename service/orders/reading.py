@@ -44,6 +44,7 @@ class Reading:
     nobody: bool = False  # they answered that they know no such order
     amended_by: int = -1
     by_rows: bool = False  # an amendment is in force of which only rows may tell
+    overtaken: set[str | None] = field(default_factory=set)  # amendments of which a restatement told later terms already
     pending: list[tuple[RequestKind, str | None, int | None]] = field(default_factory=list)
     final: set[str | None] = field(default_factory=set)
     denied: dict[str | None, str | None] = field(default_factory=dict)
@@ -194,6 +195,10 @@ def _read_terms(reading: Reading, report: ExecutionReport) -> None:
         # The broker did so before the amendment came into force or after: fewer are fewer, and the price is the amendment's.
         reading.quantity = min(reading.quantity, report.order_quantity or reading.quantity)
         return
+    if report.exec_type is ExecType.REPLACED and report.cl_ord_id in reading.overtaken:
+        return
+    if report.exec_type is ExecType.RESTATED and report.order_quantity:
+        reading.overtaken.add(report.cl_ord_id)
     reading.amended_by = number
     reading.quantity = report.order_quantity or reading.quantity
     reading.price = report.price or reading.price

@@ -177,6 +177,16 @@ def test_p06_a_restatement_of_the_first_name_lowers_an_amendment_of_rows_and_kee
     assert (seen.quantity, seen.price, seen.remaining_quantity) == (90, price, 90)
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["in its turn", "overtaken"])
+def test_p06_an_amendment_told_after_its_restatement_takes_nothing_back(turned: bool) -> None:
+    """Found by the simulation: who lowers an order by its amendment's name has put the amendment in force before."""
+    fewer = r(ExecType.RESTATED, "1", "Y", 10, order_quantity=79, price=Decimal(71_000), restatement_reason="5")
+    told = [replaced(80, 10), fewer][:: -1 if turned else 1]
+    seen = view(Facts(100, Decimal(70_000), (X, A)), [new(), fill(10, 10), *told], 10)
+    assert (seen.quantity, seen.price, seen.remaining_quantity) == (79, 71_000, 69)
+    assert seen.requests["Y"][0] is RequestState.ACKNOWLEDGED
+
+
 def test_a_cancellation_without_an_answer_is_not_pending_once_the_order_has_filled() -> None:
     """Found by the simulation: such a broker never says more, and the order stood as pending for ever."""
     facts = Facts(100, Decimal(70_000), (X, C), reports_pending=False)
