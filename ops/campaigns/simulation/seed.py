@@ -22,6 +22,8 @@ from service.accounts.synchronise_accounts import synchronise_accounts
 from service.accounts.take_opening import take_opening
 from service.core import clock, ids
 from service.core.principal import Principal, Role
+from service.executions.differ import QUIET
+from service.executions.sweep import FINAL_EVERY
 from service.infra.roles import APP, WORKER
 from service.mandates.create_client import create_client
 from service.mandates.create_mandate import create_mandate
@@ -33,6 +35,7 @@ from service.wiring import Wiring
 
 START = datetime.combine(DAY.date(), time(8, 20), DAY.tzinfo)
 LOOK_S = 25.0  # virtual seconds in which every account is asked about at least once
+BELIEVED_S = QUIET.total_seconds() + FINAL_EVERY.total_seconds() + LOOK_S
 SECOND = 6  # every so many seeds has a second day, on which the brokers' numbers begin anew
 PATIENCE = 80  # times five seconds the house is given to come to rest
 # What will come to an end without a person: an order whose request is in doubt will not, unless evidence is found.
@@ -183,7 +186,12 @@ class _Run:
         await self._until_idle()
         await self.player.close_doubts()
         await self._until_idle()
+        known = list(self.oracle.violations)
         outcome.doubts = self.oracle.at_end(self.player.answered, self.platform.now())
+        if self.oracle.violations != known:  # an order that moved just now is not believed to differ yet: they look again
+            self.oracle.violations = known
+            await asyncio.sleep(BELIEVED_S)
+            outcome.doubts = self.oracle.at_end(self.player.answered, self.platform.now())
 
     async def _until_idle(self) -> None:
         for _ in range(PATIENCE):
