@@ -26,6 +26,8 @@ OURS = ("not-sent", "too-late", "withdrawn", "cancellation-requested")
 
 REQUESTS = """
     select r.cl_ord_id, r.kind, r.state, coalesce(r.reason, '') as reason, r.order_id::text as order_id, o.status, o.closed,
+        (select string_agg(each.kind || ' ' || each.state, ', ' order by each.number) from order_request each
+         where each.order_id = o.id) as requests,
         o.quantity, o.price::text as price, o.filled_quantity, o.remaining_quantity,
         exists (select from attempt a where a.request_id = r.id and a.outcome is distinct from 'not_sent') as may_have_left
     from order_request r join orders o on o.id = r.order_id order by r.cl_ord_id"""
@@ -188,7 +190,6 @@ def _missing(requests: list[dict[str, Any]], theirs: Mapping[str, Any]) -> list[
         truth = (there["ordered"], price, there["executed"], there["leaves"])
         ours = (one["quantity"], one["price"] and float(one["price"]), one["filled_quantity"], one["remaining_quantity"])
         if truth != ours:
-            found.append(
-                Finding("misstated", f"{one['cl_ord_id']} is {ours} here and {truth} there (quantity, price, executed, left)")
-            )
+            what = f"{one['cl_ord_id']} is {ours} here and {truth} there (quantity, price, executed, left)"
+            found.append(Finding("misstated", f"{what}, {one['status']}: {one['requests']}"))
     return found

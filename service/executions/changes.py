@@ -5,7 +5,7 @@ order's only row shows it by its terms. What could be told in two ways proves no
 the change; and that a row is missing proves nothing while the order may still trade.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,6 @@ from service.executions.sighting import (
     AMENDED_AWAY,
     CANCELLED,
     CLOCKS_DIFFER,
-    CONFIRMED_CANCELLED,
     REJECTED,
     Sighted,
     refuses,
@@ -180,10 +179,11 @@ def _cancellations(answer: Answer) -> list[Proven]:
     sent = answer.sent(RequestKind.CANCELLATION)
     if len(rows) != len(sent) or not all(_in_time(row, one) for row, one in zip(rows, sent, strict=True)):
         return []
-    return [one for row, asked in zip(rows, sent, strict=True) if answer.tells_of(asked) for one in _said(row, asked)]
+    done = answer.found.confirmed
+    return [one for row, asked in zip(rows, sent, strict=True) if answer.tells_of(asked) for one in _said(row, asked, done)]
 
 
-def _said(row: OrderRow, asked: Request) -> list[Proven]:
+def _said(row: OrderRow, asked: Request, done: Container[str]) -> list[Proven]:
     if refuses(row):
         return [Proven(asked.cl_ord_id, Proof.REFUSED, reason=row.reject_reason or row.state_text)]
-    return [Proven(asked.cl_ord_id, Proof.IN_FORCE)] if word(row) in CONFIRMED_CANCELLED else []
+    return [Proven(asked.cl_ord_id, Proof.IN_FORCE)] if word(row) in done else []

@@ -36,6 +36,7 @@ class Sighted:
     order: Order
     rows: tuple[tuple[int, OrderRow], ...]
     number: str | None  # the broker's present number
+    confirmed: frozenset[str] = CONFIRMED_CANCELLED  # words of this broker that can only mean that a cancellation is done
 
     @property
     def executed(self) -> int:
@@ -59,7 +60,7 @@ class Sighted:
         if any(word(row) not in AMENDED_AWAY and row.executed_quantity < row.quantity for row in earlier):
             return None
         asked = any(one.state in OPEN_REQUEST for one in order.requests)  # then a word may only say what was asked for
-        if word(present) in (CONFIRMED_CANCELLED if asked else CANCELLED) or self.withdrawn(present):
+        if word(present) in (self.confirmed if asked else CANCELLED | self.confirmed) or self.withdrawn(present):
             return Status.CANCELED
         unchanged = len(self.rows) == 1 and all(one.kind is RequestKind.NEW for one in order.requests)
         return Status.REJECTED if unchanged and self.executed == 0 and word(present) in REJECTED else None
@@ -68,7 +69,7 @@ class Sighted:
         """Whether a confirmed cancellation has a row of its own that covers all that remained."""
         rest = self.order.quantity - self.executed
         mine = [row for _, row in self.rows if row.is_cancel and bare(row.original_number) == bare(present.order_number)]
-        return rest > 0 and any(word(row) in CONFIRMED_CANCELLED and row.quantity == rest for row in mine)
+        return rest > 0 and any(word(row) in self.confirmed and row.quantity == rest for row in mine)
 
     def ended(self, now: datetime, seen: Sightings) -> Status | None:
         """What the rows prove about the order's end. While its session lives, two looks with some time between them and

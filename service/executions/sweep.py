@@ -203,7 +203,7 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
     drift = await _compare(applier, account, answer, (), evidence)
     seen = Seen(evidence, answer.asked_at, applier.clock.now())
     dated = await applier.dated()
-    mine, strangers = await _match(applier, account_id, day, answer)
+    mine, strangers = await _match(applier, account, day, answer)
     shown = Shown.ALL
     for found in mine:
         wrong = of_side(found.order.side, [row for _, row in found.rows], drift)
@@ -254,13 +254,14 @@ async def _keep(applier: Applier, account: Account, answer: Complete[OrderRow]) 
     return ids[0]
 
 
-async def _match(applier: Applier, account_id: UUID, day: date, answer: Complete[OrderRow]) -> tuple[list[Sighted], list[Rows]]:
+async def _match(applier: Applier, account: Account, day: date, answer: Complete[OrderRow]) -> tuple[list[Sighted], list[Rows]]:
     """Our orders with their rows, and the rows of orders nobody here sent."""
     async with applier.transaction() as connection:
-        mine = await orders.orders_of_day(connection, account_id, day)
+        mine = await orders.orders_of_day(connection, account.id, day)
         numbers = {one.id: await _numbers(connection, one) for one in mine}
     found, strangers = sort_out(mine, numbers, answer.rows, answer.asked_at)
-    return found, [*groups(strangers)]
+    words = applier.gateway.profile(account.broker).cancelled_words
+    return [replace(one, confirmed=words) for one in found], [*groups(strangers)]
 
 
 async def _numbers(connection: AsyncConnection, order: Order) -> set[str]:

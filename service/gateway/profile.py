@@ -23,4 +23,5 @@ class BrokerProfile:
     cost_base: Literal["day", "order", "fill"] = "day"  # what commission and taxes are worked out on
     asset_types: tuple[str, ...] = ("EQTY",)
     order_type_codes: dict[str, str] = field(default_factory=dict)
+    cancelled_words: frozenset[str] = frozenset({"취소확인", "취소완료", "전량취소"})  # of a row: a cancellation is done
     sends_per_second: int = 20

@@ -36,5 +36,6 @@ def _profile(values: dict[str, Any]) -> BrokerProfile:
         "commission_rate": Decimal(values["commission_rate"]),
         "asset_types": tuple(values["asset_types"]),
         "order_type_codes": dict(values["order_type_codes"]),
+        "cancelled_words": frozenset(values["cancelled_words"]),
     }
     return BrokerProfile(**(values | read))

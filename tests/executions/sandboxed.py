@@ -39,10 +39,18 @@ class Sandboxed:
     async def place(self, **changes: Any) -> str:
         """An order of 10 at a price at which nobody sells, sent, with its reports applied; its ClOrdID."""
         cl_ord_id = await self.submit(**changes)
+        await self._send()
+        return cl_ord_id
+
+    async def cancel(self) -> None:
+        """The order's cancellation, sent, with what is told of it applied."""
+        await self.life.cancel((await self.life.order())["id"], "cancel")
+        await self._send()
+
+    async def _send(self) -> None:
         while await self.life.dispatcher.dispatch_one([ACCOUNTS[self.broker][0]]):
             pass
         await self.hear()
-        return cl_ord_id
 
     async def submit(self, **changes: Any) -> str:
         """The same order, waiting to be sent."""

@@ -188,3 +188,20 @@ async def test_p03_an_end_whose_report_is_lost_is_found_in_session(life: Life, b
     order = await house.look()
     assert (order["status"], order["closed"], order["reserved_cash"]) == (status, True, 0)
     assert (await house.kinds())[-2:] == ["order.sighted", "order.sighted"]
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "unknown"])
+@pytest.mark.parametrize("broker", ["cyber", "diamond", "star"])
+async def test_p03_our_own_cancellation_whose_report_is_lost_is_found_in_session(life: Life, broker: str, answered: bool) -> None:
+    """Found by the campaign of kills: a broker whose word for it is the bare one had the order pending until the close."""
+    house = Sandboxed(life, broker)
+    await house.place()
+    await house.lose("4")
+    if not answered:
+        await house.control("faults", {"fault": "answer_lost_after", "count": 1})
+    await house.cancel()
+    await house.step(50)
+    assert not (await house.look())["closed"]
+    await house.step(50)
+    order = await house.look()
+    assert (order["status"], order["closed"], order["reserved_cash"]) == ("canceled", True, 0)

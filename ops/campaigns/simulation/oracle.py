@@ -228,6 +228,8 @@ class Oracle:
             if one["filled_quantity"] or not one["closed"]:
                 self.say(f"books: {name} is {one['status']} here and was never there")
             return
+        if self._rejected_by_its_amendment(one, theirs):
+            return
         if sorted(_plain(one["fills"])) != sorted(_fills(theirs)):
             self.say(f"I4: {name}: fills {_plain(one['fills'])} here, {_fills(theirs)} there")
         mine = (one["remaining_quantity"], _word(one["status"]))
@@ -247,6 +249,12 @@ class Oracle:
         if mine != (0, "expired") or real[0] != 0 or not why:
             return False
         return self._lost(theirs, why) or bool(self.server.ask(LISTED_FIRST, str(order_id)))
+
+    def _rejected_by_its_amendment(self, one: Any, theirs: TheirOrder) -> bool:
+        """A late rejection names the order by its amendment. Where that amendment's confirmation is lost for good, it reads as
+        the amendment's own refusal, and the broker's list shows just that: the order is over without a trade either way."""
+        over = one["closed"] and not one["fills"] and not theirs.fills and not theirs.busted
+        return bool(over) and theirs.ended_by == "late_reject" and self._lost(theirs, "5")
 
     def _lost(self, theirs: TheirOrder, exec_types: str) -> bool:
         """Whether a report of such a type about this order was lost: no resend has it."""
