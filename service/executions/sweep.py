@@ -68,7 +68,7 @@ class Sweeper:
     routine_left: RoutineLeft | None = None
     rounds: Rounds = field(default_factory=Rounds)
     _pause: dict[Place, tuple[float, float]] = field(default_factory=dict)
-    _final: set[Place] = field(default_factory=set)  # looked at after their day's last session
+    _final: dict[Place, datetime] = field(default_factory=dict)  # looked at after their day's last session, as of when
     _final_at: datetime | None = None
 
     async def sweep(self) -> int:
@@ -89,7 +89,7 @@ class Sweeper:
             except Exception:  # one account's trouble must not hide the others
                 log.exception("sweep.failed", account_id=str(place[0]), day=str(place[1]))
             if shown is Shown.ALL:
-                self._final |= {place} & await self._over(asked_at, {place})
+                self._final |= dict.fromkeys(await self._over(asked_at, {place}), asked_at)
             (self.rounds.done if shown else self.rounds.failed)(place, asked_at)
 
     async def _places(self) -> dict[Place, CallClass]:
@@ -124,8 +124,8 @@ class Sweeper:
 
     async def _finally(self) -> list[Place]:
         """Accounts that traded on a day that is over, or whose order's last terms are in doubt, once each after its last
-        session: a bust that nobody told shows there, though no order lives. Who begins anew asks again; what failed is tried
-        again in a minute."""
+        session and its last movement: a bust that nobody told shows there, though no order lives. Who begins anew asks again;
+        what failed is tried again in a minute."""
         now = self.applier.clock.now()
         if self.routine_left is None or (self._final_at is not None and now - self._final_at < FINAL_EVERY):
             return []
@@ -136,8 +136,12 @@ class Sweeper:
             unanswered = await places.unanswered_places(connection, since=since)
         wanted = dict.fromkeys([*traded, *unanswered])
         over = await self._over(now, wanted)
-        left = [one for one in wanted if one in over - self._final]
+        left = [one for one in wanted if one in over and not self._seen_whole(one, traded.get(one))]
         return left[: min(AT_MOST, max(await self.routine_left(), 0))] if left else []
+
+    def _seen_whole(self, place: Place, moved_at: datetime | None) -> bool:
+        looked_at = self._final.get(place)
+        return looked_at is not None and (moved_at is None or moved_at < looked_at)
 
     async def _over(self, now: datetime, those: Iterable[Place]) -> set[Place]:
         calendar = (await self.applier.market.rules()).calendar

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, select, text
+from sqlalchemy import ColumnElement, exists, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.orders.tables import UNANSWERED, order_request, orders
@@ -27,12 +27,13 @@ async def ended_places(connection: AsyncConnection, *, before: datetime) -> Sequ
     return await _places(connection, orders.c.session_ends <= before)
 
 
-async def traded_places(connection: AsyncConnection, *, since: date) -> Sequence[Place]:
-    """Where something was executed, open or closed, on business dates from `since` on."""
+async def traded_places(connection: AsyncConnection, *, since: date) -> dict[Place, datetime]:
+    """Where something was executed, open or closed, on business dates from `since` on, and when such an order last moved."""
     c = orders.c
-    question = select(c.account_id, c.business_date).where(c.business_date >= since, c.filled_quantity > 0).distinct()
+    question = select(c.account_id, c.business_date, func.max(c.updated_at).label("moved_at"))
+    question = question.where(c.business_date >= since, c.filled_quantity > 0).group_by(c.account_id, c.business_date)
     rows = await connection.execute(question.order_by(c.business_date, c.account_id))
-    return [(row.account_id, row.business_date) for row in rows]
+    return {(row.account_id, row.business_date): row.moved_at for row in rows}
 
 
 async def unanswered_places(

@@ -72,9 +72,33 @@ async def test_p12_a_bust_never_told_is_found_when_the_day_is_over(life: Life, b
     assert await told(life) == [expected]
     async with life.app.transaction(books=Books.ALL) as connection:
         assert await store.reviews(connection, 5) == [(order["id"], expected[0])]
-    life.clock.advance(timedelta(minutes=5))
-    assert await sweeper.sweep() == 0  # once is enough
+    for asked in (1, 0):  # what that look marked is seen as it stands, and then it is enough
+        life.clock.advance(timedelta(minutes=5))
+        assert await sweeper.sweep() == asked
     assert await violations(life.urls.superuser) == []
+
+
+@pytest.mark.parametrize("broker", ["cyber", "diamond", "star"])
+async def test_p12_a_bust_never_told_is_found_though_the_fill_is_told_after_the_days_last_look(life: Life, broker: str) -> None:
+    """Found by the simulation: the stream was away all day, and its resend knew the fill and not the bust."""
+    house = Sandboxed(life, broker)
+    cl = await house.place()
+    price = {"isin": LISTED, "price": 64_900}
+    await house.control("trade-through", price | {"quantity": 4})
+    await house.control("trade-through", price | {"quantity": 3})
+    await house.lose("H")
+    await house.control("bust", {"order": cl})
+    await house.control("clock", {"advance_seconds": int((EVENING - life.clock.now()).total_seconds())})
+    life.clock.moment = house.app.state.world.now
+    sweeper = Sweeper(life.applier, plenty)
+    await sweeper.sweep()
+    shown = (await life.order())["filled_quantity"]
+    await house.hear()
+    assert (await life.order())["filled_quantity"] == 7 > shown
+    for _ in range(3):
+        life.clock.advance(timedelta(minutes=5))
+        await sweeper.sweep()
+    assert (await life.order())["needs_review"] == "inquiry-shows-less"
 
 
 @pytest.mark.parametrize("broker", ["cyber", "diamond", "star"])
@@ -149,6 +173,7 @@ async def test_p12_a_look_that_moved_the_order_itself_is_not_the_days_last(life:
     life.clock.advance(timedelta(seconds=61))
     assert await sweeper.sweep() == 1
     assert await told(life) == [("inquiry-shows-less", "4", "0")]
-    life.clock.advance(timedelta(minutes=5))
-    assert await sweeper.sweep() == 0
+    for asked in (1, 0):
+        life.clock.advance(timedelta(minutes=5))
+        assert await sweeper.sweep() == asked
     assert await violations(life.urls.superuser) == []

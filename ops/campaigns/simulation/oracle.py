@@ -130,7 +130,8 @@ class Oracle:
         if one["merged"] is not None:
             return  # it was ours all the time: its verdict is the one it has there
         was, filled = self._verdicts.get(one["id"], (None, 0))
-        same = was is not None and one["closed"] and (_word(one["status"]) == _word(was) or _lowered(one, was, filled))
+        shown = _word(one["status"])
+        same = was is not None and one["closed"] and (shown in (_word(was), "pending_replace") or _lowered(one, was, filled))
         if was is not None and not same and not self._busted(one, theirs):
             self.say(f"I7: {_called(one)} was {was} and is {one['status']}{'' if one['closed'] else ', open'}")
         if one["closed"] and one["status"] in VERDICTS:
