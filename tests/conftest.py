@@ -137,8 +137,9 @@ def open_database(database_urls: DatabaseUrls) -> Callable[[str], Database]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The campaigns first: they last longest, and begun last they would leave a core idle."""
-    items.sort(key=lambda one: "/faults/" not in one.nodeid)
+    """The longest first, the campaigns before all: begun last they would leave a core idle."""
+    longest = ("/faults/", "/ops/", "executions/test_differ", "sandbox/test_properties")
+    items.sort(key=lambda one: next((i for i, name in enumerate(longest) if name in one.nodeid), len(longest)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
