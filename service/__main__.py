@@ -3,16 +3,16 @@
 import importlib
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.reach import MISCONFIGURED, app_url, database_urls, embedded, owner_url, password_of
+
 if TYPE_CHECKING:
-    from service.core.secret import Secret
-    from service.infra.postgres import EmbeddedPostgres
     from service.settings import Settings
 
 app = typer.Typer(
@@ -22,8 +22,6 @@ database = typer.Typer(help="Logins, migrations and their state.", no_args_is_he
 app.add_typer(database, name="database")
 orders = typer.Typer(help="How an order moves; no database is needed.", no_args_is_help=True)
 app.add_typer(orders, name="orders")
-
-MISCONFIGURED = 2  # exit status: nothing was started
 
 
 def main() -> None:
@@ -199,7 +197,7 @@ def prepare(
     if not superuser_url or set(urls) != set(roles.LOGINS):
         typer.echo("needed: --superuser-url, and ILIM_DATABASE_URL, _WORKER_URL and _ADMIN_URL with a login each", err=True)
         raise typer.Exit(MISCONFIGURED)
-    passwords = {login: _password(url) for login, url in urls.items()}
+    passwords = {login: password_of(url) for login, url in urls.items()}
     name = make_url(urls[roles.OWNER].reveal()).database or "ilim"
     asyncio.run(roles.prepare(superuser_url, name, passwords))
     typer.echo(f"database {name} and logins {', '.join(roles.LOGINS)} are prepared")
@@ -227,9 +225,6 @@ def check() -> None:
     raise typer.Exit(1 if differences else 0)
 
 
-WHICH = "say --commits-missing, which is safe always, or --complete, after a synchronous standby took over"
-
-
 @database.command()
 def fence(
     missing: Annotated[bool | None, typer.Option("--commits-missing/--complete", help="a synchronous standby has all")] = None,
@@ -238,75 +233,12 @@ def fence(
     from asyncio import run
 
     if missing is None:
-        typer.echo(WHICH, err=True)
+        typer.echo("say --commits-missing, which is safe always, or --complete, after a synchronous standby took over", err=True)
         raise typer.Exit(MISCONFIGURED)
     present = load_settings()
     with app_url(present, worker=True) as url:
         epoch = run(_part("service.wiring", "fence_cluster")(present, url, missing))
         typer.echo(f"the epoch is {epoch}: start the workers again, they ask about every live account first")
-
-
-@contextmanager
-def embedded(present: "Settings") -> Iterator["EmbeddedPostgres"]:
-    """The embedded server: the one that runs already, or our own for the block."""
-    from service.infra.postgres import PostgresError, attach, start
-
-    try:
-        server = start(present.data_dir, binaries=present.postgres_bin or None)
-    except PostgresError as not_ours:
-        try:
-            server = attach(present.data_dir)
-        except PostgresError:
-            raise not_ours from None
-    with server:
-        yield server
-
-
-@contextmanager
-def app_url(present: "Settings", *, worker: bool = False) -> Iterator[str]:
-    """What the service itself connects with, or its worker, which alone may read evidence."""
-    from service.infra.roles import APP, WORKER
-
-    if not present.embedded_database:
-        yield (present.database_worker_url if worker else present.database_url).reveal()
-        return
-    with embedded(present) as server:
-        yield server.url(WORKER if worker else APP)
-
-
-@contextmanager
-def owner_url(present: "Settings") -> Iterator[str]:
-    """Where migrations run."""
-    from service.infra.roles import OWNER
-
-    if present.embedded_database:
-        with embedded(present) as server:
-            yield server.url(OWNER)
-        return
-    if not present.database_admin_url:
-        typer.echo("ILIM_DATABASE_ADMIN_URL: needed for migrations, with login ilim_owner", err=True)
-        raise typer.Exit(MISCONFIGURED)
-    yield present.database_admin_url.reveal()
-
-
-def database_urls(present: "Settings") -> dict[str, "Secret"]:
-    """The URLs that are set, by the login each must name."""
-    from service.infra.roles import APP, OWNER, WORKER
-
-    named = {APP: present.database_url, WORKER: present.database_worker_url, OWNER: present.database_admin_url}
-    return {login: url for login, url in named.items() if url}
-
-
-def _password(url: "Secret") -> "Secret":
-    from sqlalchemy import make_url
-
-    from service.core.secret import Secret
-
-    password = make_url(url.reveal()).password
-    if not password:
-        typer.echo("each database URL must have a password: it becomes that login's", err=True)
-        raise typer.Exit(MISCONFIGURED)
-    return Secret(str(password))
 
 
 # --- orders ------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from datetime import datetime
 
 from service.executions.sighting import (
     AMENDED_AWAY,
-    CANCELLED,
     CLOCKS_DIFFER,
     REJECTED,
     Sighted,
@@ -59,7 +58,7 @@ class Answer:
     def over(self, one: Request) -> bool:
         """Whether rows that lack the change lack it for good: the order is over at the broker, and no row is late any more."""
         present, order = self.found.present, self.found.order
-        ended = present is not None and (word(present) in CANCELLED | REJECTED or self.found.withdrawn(present))
+        ended = present is not None and (word(present) in self.found.cancelled | REJECTED or self.found.withdrawn(present))
         ended = ended or self.found.executed >= order.quantity or self.asked_at >= order.session_ends + ROWS_ARE_LATE
         return ended and one.sent_at is not None and self.asked_at >= one.sent_at + ROWS_ARE_LATE
 

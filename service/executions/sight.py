@@ -82,13 +82,8 @@ async def sight_stranger(
     order = await adopt(connection, account, day, terms, seen.evidence, dated.calendar, seen.now)
     if isinstance(order, Held):
         return None
-    await sight(
-        connection,
-        Sighted(order, tuple(rows), terms.number, gateway.profile(account.broker).cancelled_words),
-        seen,
-        dated,
-        gateway,
-    )
+    found = Sighted(order, tuple(rows), terms.number, gateway.profile(account.broker).cancelled_words)
+    await sight(connection, found, seen, dated, gateway)
     return order
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from service.gateway import OrderRow, RequestKind
+from service.gateway import CANCELLED_WORDS, OrderRow, RequestKind
 from service.orders.doubt import ROWS_ARE_LATE, ended_on_absence
 from service.orders.known import Sightings
 from service.orders.model import OPEN_REQUEST, Order, RequestState, Status
@@ -23,8 +23,7 @@ TAKEN = frozenset({RequestState.SENT, RequestState.ACKNOWLEDGED})  # the platfor
 LOOKS_APART = timedelta(seconds=20)  # market time between two inquiries that must agree before a row ends an order in session
 # What rows say is free text: in session only whole words count that can mean nothing else. A part cancelled (일부취소), a
 # cancellation received (취소접수) or refused (취소거부) is none of them, and what is not known here waits for the close.
-CONFIRMED_CANCELLED = frozenset({"취소확인", "취소완료", "전량취소"})
-CANCELLED = CONFIRMED_CANCELLED | {"취소"}
+CANCELLED = CANCELLED_WORDS | {"취소"}
 AMENDED_AWAY = CANCELLED | {"정정확인", "정정완료"}
 REJECTED = frozenset({"거부", "접수거부", "주문거부"})
 
@@ -36,7 +35,12 @@ class Sighted:
     order: Order
     rows: tuple[tuple[int, OrderRow], ...]
     number: str | None  # the broker's present number
-    confirmed: frozenset[str] = CONFIRMED_CANCELLED  # words of this broker that can only mean that a cancellation is done
+    confirmed: frozenset[str] = CANCELLED_WORDS  # words of this broker that can only mean that a cancellation is done
+
+    @property
+    def cancelled(self) -> frozenset[str]:
+        """Words that mean a cancellation where nothing of ours is under way."""
+        return CANCELLED | self.confirmed
 
     @property
     def executed(self) -> int:
@@ -60,7 +64,7 @@ class Sighted:
         if any(word(row) not in AMENDED_AWAY and row.executed_quantity < row.quantity for row in earlier):
             return None
         asked = any(one.state in OPEN_REQUEST for one in order.requests)  # then a word may only say what was asked for
-        if word(present) in (self.confirmed if asked else CANCELLED | self.confirmed) or self.withdrawn(present):
+        if word(present) in (self.confirmed if asked else self.cancelled) or self.withdrawn(present):
             return Status.CANCELED
         unchanged = len(self.rows) == 1 and all(one.kind is RequestKind.NEW for one in order.requests)
         return Status.REJECTED if unchanged and self.executed == 0 and word(present) in REJECTED else None

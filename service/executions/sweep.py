@@ -140,6 +140,7 @@ class Sweeper:
         return left[: min(AT_MOST, max(await self.routine_left(), 0))] if left else []
 
     def _seen_whole(self, place: Place, moved_at: datetime | None) -> bool:
+        """A movement at the very moment of the look may have come after it."""
         looked_at = self._final.get(place)
         return looked_at is not None and (moved_at is None or moved_at < looked_at)
 

@@ -37,10 +37,11 @@ from service.gateway.orders import (
     Unknown,
 )
 from service.gateway.port import Gateway
-from service.gateway.profile import BrokerProfile
+from service.gateway.profile import CANCELLED_WORDS, BrokerProfile
 from service.gateway.reports import CancelReject, ExecType, ExecutionReport, RawReport, Report, ReportStream, StoreRaw, Unreadable
 
 __all__ = [
+    "CANCELLED_WORDS",
     "Accepted",
     "AccountRow",
     "BalanceRow",

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
+CANCELLED_WORDS = frozenset({"취소확인", "취소완료", "전량취소"})  # where a broker's profile says nothing else
+
 
 @dataclass(frozen=True)
 class BrokerProfile:
@@ -23,5 +25,5 @@ class BrokerProfile:
     cost_base: Literal["day", "order", "fill"] = "day"  # what commission and taxes are worked out on
     asset_types: tuple[str, ...] = ("EQTY",)
     order_type_codes: dict[str, str] = field(default_factory=dict)
-    cancelled_words: frozenset[str] = frozenset({"취소확인", "취소완료", "전량취소"})  # of a row: a cancellation is done
+    cancelled_words: frozenset[str] = CANCELLED_WORDS  # of a row: a cancellation is done
     sends_per_second: int = 20

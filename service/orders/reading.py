@@ -196,7 +196,7 @@ def _read_terms(reading: Reading, report: ExecutionReport) -> None:
         reading.quantity = min(reading.quantity, report.order_quantity or reading.quantity)
         return
     if report.exec_type is ExecType.REPLACED and report.cl_ord_id in reading.overtaken:
-        return
+        return  # it came into force before the broker changed it
     if report.exec_type is ExecType.RESTATED and report.order_quantity:
         reading.overtaken.add(report.cl_ord_id)
     reading.amended_by = number
