@@ -10,7 +10,7 @@ from ops.campaigns.simulation import child, count, figures
 DAYS = "1-75"
 
 
-def played(seeds: str, *, twice: bool = False, more: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def played(seeds: str, *, twice: int = 0, more: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Seeds played by a process of their own: it stands on virtual time, which no test's loop does."""
     one = child(seeds, twice=twice, more=more)
     try:
@@ -21,7 +21,7 @@ def played(seeds: str, *, twice: bool = False, more: tuple[str, ...] = ()) -> li
 
 
 def test_determinism_the_same_seed_gives_the_same_trace_and_another_order_of_tasks_another() -> None:
-    first = played("11-12", twice=True)
+    first = played("11-12", twice=1)
     assert [one["violations"] for one in first] == [[]] * 2
     again = played("11-12")  # in another process, after other seeds or none
     assert [one["digest"] for one in again] == [one["digest"] for one in first]
@@ -37,7 +37,7 @@ def no_day_breaks_an_invariant(seeds: str, record_property: Callable[[str, objec
     days = played(seeds)
     counts: dict[str, Any] = {}
     for one in days:
-        count(counts, one, twice=False)
+        count(counts, one)
     counts["seconds"] = sum(one["seconds"] for one in days)
     for figure in figures(counts)[:2]:
         record_property("figure", f"{figure.name}: {figure} in {figure.seconds:.0f} s ({figure.detail})")

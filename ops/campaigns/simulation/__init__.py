@@ -19,9 +19,9 @@ from ops.campaigns.figure import Figure
 ABOUT = "whole days in virtual time, tasks shuffled and faults drawn by a seed; every invariant after every step"
 SHARE = 3.0
 GOAL = 5_000
-BATCH = 20
+BATCH = 50  # seeds a process plays: to set one up takes as long as two of them
 AT_ONCE = 2
-TWICE = 10  # every so many batches are played twice
+TWICE = 10  # one seed of so many is played twice
 SHOWN = 60
 
 
@@ -33,7 +33,7 @@ def run(budget_s: float, state: dict[str, Any], seed: int) -> Iterator[list[Figu
         begun = time.monotonic()
         done = state.get("batches", 0)
         starts = [seed + (done + i) * BATCH for i in range(AT_ONCE)]
-        children = [child(f"{one}-{one + BATCH - 1}", twice=(done + i) % TWICE == 0) for i, one in enumerate(starts)]
+        children = [child(f"{one}-{one + BATCH - 1}", twice=TWICE) for one in starts]
         try:
             outcomes = [json.loads(line) for one in children for line in one.communicate()[0].splitlines()]
         finally:
@@ -41,25 +41,25 @@ def run(budget_s: float, state: dict[str, Any], seed: int) -> Iterator[list[Figu
                 one.kill()
         if len(outcomes) != AT_ONCE * BATCH:
             raise RuntimeError("a simulation ended before its seeds were played")
-        for i, outcome in enumerate(outcomes):
-            count(counts, outcome, twice=(done + i // BATCH) % TWICE == 0)
+        for outcome in outcomes:
+            count(counts, outcome)
         state["batches"] = done + AT_ONCE
         counts["seconds"] = counts.get("seconds", 0.0) + time.monotonic() - begun
         yield figures(counts)
 
 
-def child(seeds: str, *, twice: bool = False, more: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
-    """A process that plays seeds and prints a line for each."""
-    words = [sys.executable, "-m", "ops.campaigns.simulation", "--seeds", seeds, *(["--twice"] if twice else []), *more]
+def child(seeds: str, *, twice: int = 0, more: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
+    """A process that plays seeds, one of `twice` two times, and prints a line for each."""
+    words = [sys.executable, "-m", "ops.campaigns.simulation", "--seeds", seeds, "--twice", str(twice), *more]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
-def count(counts: dict[str, Any], outcome: dict[str, Any], *, twice: bool) -> None:
+def count(counts: dict[str, Any], outcome: dict[str, Any]) -> None:
     """Add one seed's outcome; a broken one is shown with the end of its trace."""
     found = {
         "seeds": 1,
         "violated": bool(outcome["violations"]),
-        "twice": twice,
+        "twice": outcome["twice"],
         "orders": outcome["tally"].get("orders", 0),
         "faults": sum(outcome["faults"].values()),
         "kills": outcome["kills"],

@@ -52,6 +52,7 @@ class Outcome:
 
     seed: int
     digest: str = ""
+    twice: bool = False  # played again, to compare the traces
     violations: list[str] = field(default_factory=list)
     tally: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
