@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import secrets
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -67,6 +68,16 @@ class EmbeddedPostgres:
     def restart(self) -> None:
         """Start again after `kill_immediate()` or after the postmaster was killed."""
         self._owned().run()
+
+    def listens(self) -> bool:
+        """Whether a postmaster is there, be it only recovering. Children that outlive it for a moment do not listen."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1)
+            try:
+                probe.connect(str(self.sockets / ".s.PGSQL.5432"))
+            except OSError:
+                return False
+            return True
 
     def _owned(self) -> "_Owner":
         if self._owner is None:

@@ -44,11 +44,12 @@ def stop_event() -> asyncio.Event:
 
 
 async def stay(built: House, stop: asyncio.Event, tell: Callable[[str], None]) -> str | None:
-    """Until told to stop: look after the market day, and start api and worker again when they end. The name of what ended
-    by itself and cannot be: the sandbox, whose books are in its memory."""
+    """Until told to stop: look after the market day, and start database, api and worker again when they end. The name of what
+    ended by itself and cannot be: the sandbox, whose books are in its memory. Raises PostgresError, StartError."""
     days = asyncio.create_task(turn_the_days(built))
     try:
         while not stop.is_set() and not days.done():
+            await _keep_database(built, tell)
             ended = built.ended()
             if ended == "sandbox":
                 return ended
@@ -65,3 +66,12 @@ async def stay(built: House, stop: asyncio.Event, tell: Callable[[str], None]) -
     finally:
         days.cancel()
         await asyncio.gather(days, return_exceptions=True)
+
+
+async def _keep_database(built: House, tell: Callable[[str], None]) -> None:
+    """Nobody else would start it again. Its log lies where it lies itself."""
+    server = built.server
+    if server is None or server.listens():
+        return
+    tell(f"PostgreSQL ended and is started again; its log is {server.place / 'log'}")
+    await asyncio.to_thread(server.restart)

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import httpx
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.core.clock import monotonic
 from service.infra.db import Database
@@ -35,7 +36,7 @@ async def turn_the_days(built: House) -> None:
     async with httpx.AsyncClient(base_url=built.sandbox_url, trust_env=False, timeout=60) as sandbox:
         while True:
             if await built.ready():
-                with contextlib.suppress(httpx.HTTPError):  # the sandbox is silent; it is asked again
+                with contextlib.suppress(httpx.HTTPError, SQLAlchemyError, OSError):  # sandbox or database; they are asked again
                     await turn_the_day(built, sandbox)
             await asyncio.sleep(1)
 
@@ -51,10 +52,10 @@ async def next_morning(built: House, sandbox: httpx.AsyncClient) -> None:
     """Through the evening to 10:00 of the next trading day, pausing where the service reads the brokers."""
     now = await market_time(sandbox)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    day = await trading_day_after(built, midnight.date())  # first: a database that is away must not leave the clock stopped
     await set_clock(built, sandbox, {"rate": 0})
     if now < midnight + NIGHT[0]:
         await set_clock(built, sandbox, {"now": (midnight + NIGHT[0]).isoformat()})
-    day = await trading_day_after(built, midnight.date())
     morning = midnight + (day - midnight.date())
     await set_clock(built, sandbox, {"now": (morning + NIGHT[1]).isoformat()})
     await jobs_done(built, day)

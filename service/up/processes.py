@@ -23,7 +23,7 @@ from service.core.secret import Secret
 from service.infra import migrations
 from service.infra.db import Books, Database
 from service.infra.local_key import local_data_key
-from service.infra.postgres import start
+from service.infra.postgres import EmbeddedPostgres, start
 from service.infra.roles import APP, OWNER, WORKER
 from service.market.store import load_calendar
 from service.people import rules as people_rules
@@ -71,6 +71,7 @@ class House:
     database_urls: dict[str, Secret]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict, repr=False)  # theirs; it holds secrets
+    server: EmbeddedPostgres | None = None  # when the database is of this house
 
     def ended(self) -> str | None:
         """The name of a process that has ended by itself, if one has."""
@@ -93,7 +94,7 @@ class House:
 async def house(settings: Settings, environ: dict[str, str], *, seed: int = 7) -> AsyncIterator[House]:
     """Everything, started and ready; ended in reverse. Raises StartError."""
     with ExitStack() as stack:
-        urls = await asyncio.to_thread(stack.enter_context, _database(settings))
+        urls, server = await asyncio.to_thread(stack.enter_context, _database(settings))
         environ = environ | _environment(settings, urls)
         day = await _next_day(urls[OWNER])
         logs = settings.data_dir / "log"
@@ -116,6 +117,7 @@ async def house(settings: Settings, environ: dict[str, str], *, seed: int = 7) -
             database_urls=urls,
             processes=processes,
             environ=environ,
+            server=server,
         )
         await _ready(f"{built.api_url}/readyz", "serve", processes, logs)
         await _ready(f"{built.worker_url}/readyz", "worker", processes, logs)
@@ -123,18 +125,18 @@ async def house(settings: Settings, environ: dict[str, str], *, seed: int = 7) -
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[dict[str, Secret]]:
-    """URLs by login, migrated: of the database in the settings, or of an embedded one."""
+def _database(settings: Settings) -> Iterator[tuple[dict[str, Secret], EmbeddedPostgres | None]]:
+    """URLs by login, migrated: of the database in the settings, or of an embedded one with its server."""
     if not settings.embedded_database:
         urls = {APP: settings.database_url, WORKER: settings.database_worker_url, OWNER: settings.database_admin_url}
         if not all(urls.values()):
             raise StartError("set ILIM_DATABASE_URL, ILIM_DATABASE_WORKER_URL and ILIM_DATABASE_ADMIN_URL, or none of them")
         migrations.upgrade(urls[OWNER].reveal())
-        yield urls
+        yield urls, None
         return
     with start(settings.data_dir, binaries=settings.postgres_bin or None) as server:
         migrations.upgrade(server.url(OWNER))
-        yield {login: Secret(server.url(login)) for login in (APP, WORKER, OWNER)}
+        yield {login: Secret(server.url(login)) for login in (APP, WORKER, OWNER)}, server
 
 
 def _environment(settings: Settings, urls: dict[str, Secret]) -> dict[str, str]:

@@ -64,3 +64,19 @@ async def test_a_fenced_worker_and_a_killed_api_are_started_again_while_the_nigh
         "serve ended with status -9 and is started again",
         "worker ended with status 1 and is started again",
     ]
+
+
+async def test_a_killed_database_is_started_again(built: House) -> None:
+    told: list[str] = []
+    stop = asyncio.Event()
+    staying = asyncio.create_task(stay(built, stop, told.append))
+    assert built.server is not None
+    os.kill(int((built.server.place / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+    async def again() -> bool:
+        return bool(told) and await built.ready()
+
+    await until(again, seconds=60)
+    stop.set()
+    assert await staying is None
+    assert [re.sub(r";.*", "", one) for one in told] == ["PostgreSQL ended and is started again"]
