@@ -78,7 +78,9 @@ async def adopt(
     closes the request in the same transaction, so one of the two looks sees it."""
     await store.lock_adoption(connection, account.id)
     lives = day >= kst_date(now)
-    if lives and may_be_ours(await orders.orders_under_way(connection, account.id, day), terms):
+    under_way = await orders.orders_under_way(connection, account.id, day) if lives else []
+    unnumbered = await orders.unnumbered_orders(connection, account.id, day) if lives else []
+    if may_be_ours(under_way, unnumbered, terms):
         return Held("may-be-ours")
     known = (await by_numbers(connection, [(account.id, day)])).get((account.id, day, bare(terms.number) or ""))
     if known is not None:

@@ -129,7 +129,7 @@ def _settled(order: Order) -> bool:
 def _row(found: Sighted, seen: Seen, ended: str | None, changes: Sequence[Proven]) -> dict[str, object]:
     first, row = found.rows[0]
     document: dict[str, object] = {
-        "numbers": [one.order_number for _, one in found.rows],
+        "numbers": [number for _, one in found.rows for number in (one.order_number, one.original_number) if number],
         "states": [one.state_text for _, one in found.rows],
         "quantity": row.quantity,
         "price": str(row.price),

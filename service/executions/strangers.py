@@ -77,15 +77,16 @@ def terms_of_rows(rows: Rows, isin: str | None, short_code: str | None) -> Terms
     )
 
 
-def may_be_ours(orders: Iterable[Order], terms: Terms) -> bool:
-    """Whether any request of ours that is under way could be this order, or have given one of ours this number."""
-    near = [one for one in orders if one.isin == terms.isin and one.side is terms.side]
-    return any(_could_be(one, request, terms) for one in near for request in one.requests)
+def may_be_ours(under_way: Iterable[Order], unnumbered: Iterable[Order], terms: Terms) -> bool:
+    """Whether a request of ours that is under way could be this order, or have given one of ours this number; or an order of
+    ours whose own number nobody told, ended or not."""
+    asked = [(one, request) for one in under_way for request in one.requests if request.state in OPEN]
+    asked += [(one, one.requests[0]) for one in unnumbered]
+    return any(_could_be(one, request, terms) for one, request in asked)
 
 
 def _could_be(order: Order, request: Request, terms: Terms) -> bool:
-    nameless = request.state is RequestState.ACKNOWLEDGED and order.broker_order_number is None
-    if request.state not in OPEN and not nameless:
+    if order.isin != terms.isin or order.side is not terms.side:
         return False
     if terms.at is not None and request.sent_at is not None and terms.at < request.sent_at - CLOCKS_DIFFER:
         return False

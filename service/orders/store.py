@@ -29,7 +29,7 @@ from service.market.facts import instrument_part
 from service.orders.checks import InstrumentFacts
 from service.orders.model import Order, Request, RequestState, Status
 from service.orders.places import Place
-from service.orders.tables import attempt, order_request, orders
+from service.orders.tables import attempt, order_report, order_request, order_sighting, orders
 
 ENUMS: Mapping[str, Any] = {
     "side": Side,
@@ -236,9 +236,22 @@ async def add_order(connection: AsyncConnection, order: Order) -> None:
 
 
 async def orders_under_way(connection: AsyncConnection, account_id: UUID, day: date) -> list[Order]:
-    """Open orders of ours that may have a number at the broker which we do not know: a request of theirs is on its way
-    or in doubt, or nobody told us their number yet."""
+    """Open orders of ours with a request that is on its way or in doubt."""
     c = order_request.c
     open_request = exists().where(c.order_id == orders.c.id, c.state.in_(["sending", "sent", "unknown"]))
-    ours = and_(orders.c.account_id == account_id, orders.c.business_date == day, orders.c.manager_id.is_not(None))
-    return await _whole(connection, _open().where(ours, or_(open_request, orders.c.broker_order_number.is_(None))))
+    return await _whole(connection, _open().where(_ours(account_id, day), open_request))
+
+
+async def unnumbered_orders(connection: AsyncConnection, account_id: UUID, day: date) -> list[Order]:
+    """Orders of ours, ended ones too, that the broker has and of which nobody told the first number: no report by the order's
+    own name, no inquiry. A change's report may have told its own number, at brokers that give it one."""
+    c, report = order_request.c, order_report.c
+    named = and_(report.document["cl_ord_id"].astext == c.cl_ord_id, report.document["order_id"].astext.is_not(None))
+    told = exists().where(report.order_id == orders.c.id, named)
+    listed = exists().where(order_sighting.c.order_id == orders.c.id)
+    new = exists().where(c.order_id == orders.c.id, c.kind == "new", c.state == "acknowledged", ~told)
+    return await _whole(connection, select(orders).where(_ours(account_id, day), new, ~listed))
+
+
+def _ours(account_id: UUID, day: date) -> ColumnElement[bool]:
+    return and_(orders.c.account_id == account_id, orders.c.business_date == day, orders.c.manager_id.is_not(None))

@@ -298,6 +298,24 @@ async def test_p13_a_row_that_may_be_ours_is_left_alone(life: Life) -> None:
     assert order["broker_order_number"] is None
 
 
+async def test_p13_the_row_of_an_order_of_which_only_its_cancellation_told_a_number_is_no_stranger(life: Life) -> None:
+    """Found by the simulated day 60206: the acknowledgement was lost, and an inquiry lacked the cancellation's row."""
+    order_id = await life.submit()
+    await life.dispatch()
+    await life.cancel(order_id, "c1")
+    await life.dispatch()
+    new, cancellation = [one.cl_ord_id for one in life.gateway.sends]
+    said: dict[str, Any] = {"orig_cl_ord_id": new, "order_id": "7002", "cumulative_quantity": 0, "leaves_quantity": 0}
+    await life.receive(report(ExecType.CANCELED, "4", cancellation, **said))
+    await ask(life, row(life, order_number="7001"))
+    (order,) = await all_orders(life)
+    assert (order["broker_order_number"], order["closed"]) == ("7002", True)
+    other = row(life, order_number="7009", quantity=11)
+    withdrawn = row(life, order_number="7002", original_number="7001", is_cancel=True)
+    await ask(life, row(life, order_number="7001"), withdrawn, other)
+    assert [one["broker_order_number"] for one in await all_orders(life)] == ["7002", "7009"]
+
+
 async def lowered(life: Life) -> str:
     """Of ten shares three were taken back by the broker, four bought; we have heard of none of it. The ClOrdID."""
     await life.submit()
