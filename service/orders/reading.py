@@ -27,6 +27,7 @@ TELLS_TERMS = frozenset({ExecType.TRADE, ExecType.CANCELED, ExecType.EXPIRED, Ex
 CLOCKS_DIFFER = timedelta(seconds=60)
 KNOW_NOTHING = frozenset({"8", "A"})
 CORPORATE_ACTION = "0"  # ExecRestatementReason: a split or the like changes what was executed as well
+PARTIAL_DECLINE = "5"  # ExecRestatementReason: the broker takes less than was ordered
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Reading:
     outlives: bool = False  # done for the day only: something is left for the next one
     nobody: bool = False  # they answered that they know no such order
     amended_by: int = -1
+    termed_at: datetime | None = None  # when the terms were changed that are known
     by_rows: bool = False  # an amendment is in force of which only rows may tell
     overtaken: set[str | None] = field(default_factory=set)  # amendments of which a restatement told later terms already
     pending: list[tuple[RequestKind, str | None, int | None]] = field(default_factory=list)
@@ -197,11 +199,23 @@ def _read_terms(reading: Reading, report: ExecutionReport) -> None:
         return
     if report.exec_type is ExecType.REPLACED and report.cl_ord_id in reading.overtaken:
         return  # it came into force before the broker changed it
+    if _overtaken(reading, report):
+        return
     if report.exec_type is ExecType.RESTATED and report.order_quantity:
         reading.overtaken.add(report.cl_ord_id)
     reading.amended_by = number
+    reading.termed_at = report.transact_time or reading.termed_at
     reading.quantity = report.order_quantity or reading.quantity
     reading.price = report.price or reading.price
+
+
+def _overtaken(reading: Reading, report: ExecutionReport) -> bool:
+    """Whether the terms that are known are newer than this restatement: by their time, or because a decline only lowers."""
+    if report.exec_type is not ExecType.RESTATED:
+        return False
+    at, termed_at = report.transact_time, reading.termed_at
+    enlarges = report.restatement_reason == PARTIAL_DECLINE and (report.order_quantity or 0) > reading.quantity
+    return enlarges or (at is not None and termed_at is not None and at < termed_at)
 
 
 def _lowers(report: ExecutionReport) -> bool:

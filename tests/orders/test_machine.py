@@ -1,7 +1,7 @@
 """The state machine: one row a case, in the words of the order's life. N new, F fill, 6/E pending, 4/5 done, 9 reject."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
 from uuid import UUID
@@ -185,6 +185,20 @@ def test_p06_an_amendment_told_after_its_restatement_takes_nothing_back(turned: 
     seen = view(Facts(100, Decimal(70_000), (X, A)), [new(), fill(10, 10), *told], 10)
     assert (seen.quantity, seen.price, seen.remaining_quantity) == (79, 71_000, 69)
     assert seen.requests["Y"][0] is RequestState.ACKNOWLEDGED
+
+
+@pytest.mark.parametrize(
+    ("why", "apart_s"), [("5", 0), ("5", 20), ("2", 20)], ids=["declines at once", "declines", "by telephone"]
+)
+def test_p06_of_two_restatements_the_later_one_holds_whichever_is_heard_first(why: str, apart_s: int) -> None:
+    """Found by the simulated day 60546. A decline only lowers; a word may enlarge, and then the time tells."""
+    sizes = (99, 98) if why == "5" else (98, 99)
+    told = []
+    for i, size in enumerate(sizes):
+        at = T + timedelta(seconds=apart_s * i)
+        told.append(r(ExecType.RESTATED, "0", "X", 0, order_quantity=size, restatement_reason=why, transact_time=at))
+    for heard in (told, told[::-1]):
+        assert view(Facts(100, Decimal(70_000), (X,)), [new(), *heard], 0).quantity == sizes[1]
 
 
 def test_a_cancellation_without_an_answer_is_not_pending_once_the_order_has_filled() -> None:
