@@ -128,10 +128,11 @@ def judge(mutant: Mutant, postgres: Path | None = None) -> Verdict:
 
 def _test(place: Path, test: str, lent: dict[str, str]) -> tuple[bool, int, str]:
     """Caught when the test ran and failed; one that could not run has noticed nothing."""
-    words = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist", test]
-    done = subprocess.run(
-        words, cwd=place, env=_surroundings(place) | lent, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
+    words = ["pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin", test]
+    lean = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # to load them all takes as long as the test
+    surroundings = _surroundings(place) | lent | lean
+    command = [sys.executable, "-m", *words]
+    done = subprocess.run(command, cwd=place, env=surroundings, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     failed = done.returncode == 1 and re.search(r"^FAILED ", done.stdout, re.MULTILINE) is not None
     return failed, 0, done.stdout[-600:]
 
