@@ -151,11 +151,16 @@ async def hold_more(connection: AsyncConnection, order: Order, held: Reserve, ca
 async def withdraw(
     connection: AsyncConnection, before: Order, order: Order, cause: Cause, now: datetime, traded: Traded = NOTHING_NEW
 ) -> Order:
-    """End an order that never left: our own record that no attempt exists is the evidence. `before` is as it is stored,
+    """End an order that never left (`withdrawal`), and write it."""
+    (after,) = await write_steps(connection, [withdrawal(before, order, cause, now, traded)])
+    return after
+
+
+def withdrawal(before: Order, order: Order, cause: Cause, now: datetime, traded: Traded = NOTHING_NEW) -> Step:
+    """The end of an order that never left: our own record that no attempt exists is the evidence. `before` is as it is stored,
     `order` has its requests as they end. `traded` undoes what was booked for one that was never an order of its own."""
     ended = replace(order, status=Status.CANCELED, remaining_quantity=0, closed=True, updated_at=now)
-    (after,) = await write_steps(connection, [_step(before, ended, Reserve(Won(0), 0), cause, now, traded)])
-    return after
+    return _step(before, ended, Reserve(Won(0), 0), cause, now, traded)
 
 
 def _step(before: Order, after: Order, held: Reserve, cause: Cause, now: datetime, new: Traded = NOTHING_NEW) -> Step:

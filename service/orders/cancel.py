@@ -22,6 +22,7 @@ from service.orders.advance import Cause, hold_more, withdraw
 from service.orders.desk import Desk
 from service.orders.intents import carry_out, ensure_ours
 from service.orders.model import Order, Request, RequestState
+from service.orders.outcome import withdrawn
 from service.orders.rules import Reserve, blocking_request
 
 
@@ -85,8 +86,7 @@ async def _queue(
 async def _withdraw(
     connection: AsyncConnection, order: Order, request: Request, principal: Principal, request_id: str, now: datetime
 ) -> Order:
-    done = replace(request, state=RequestState.ACKNOWLEDGED, reason="withdrawn before it was sent", answered_at=now)
-    born = replace(order.requests[0], state=RequestState.REFUSED, reason="withdrawn", answered_at=now)
+    born, done = withdrawn(order.requests[0], now), withdrawn(request, now)
     await store.add_request(connection, order, done)
     cause = Cause("order.withdrawn", {"cl_ord_id": born.cl_ord_id}, principal, request_id)
     ended = replace(order, requests=(born, *order.requests[1:], done))

@@ -24,9 +24,18 @@ from service.infra.failpoints import fp
 from service.infra.metrics import counter
 from service.infra.processes import is_gone
 from service.orders import send_store, whole
-from service.orders.advance import Cause, Step, step, write_steps
+from service.orders.advance import Cause, Step, step, withdrawal, write_steps
 from service.orders.model import Order, Request, RequestState
-from service.orders.outcome import OUTCOMES, answered, cause_of, claimed, message_of, reason_of, with_request
+from service.orders.outcome import (
+    OUTCOMES,
+    answered,
+    called_off,
+    cause_of,
+    claimed,
+    message_of,
+    reason_of,
+    with_request,
+)
 from service.orders.recheck import Recheck, verdict
 from service.orders.send_store import Look, Picked, Unanswered
 from service.orders.whole import Whole
@@ -149,6 +158,11 @@ class Dispatcher:
         request = next(one for one in order.requests if one.id == picked.request_id)
         if request.state is not RequestState.QUEUED:
             return  # somebody took it between our look and our lock
+        ended = called_off(order, now)
+        if ended is not None:
+            cause = Cause("order.withdrawn", {"cl_ord_id": order.requests[0].cl_ord_id})
+            batch.steps.append(withdrawal(order, ended, cause, now))
+            return
         said = verdict(self.recheck, order, request, look.gate, look.standing, now)
         if said.waits:
             return

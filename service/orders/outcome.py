@@ -32,6 +32,24 @@ def _orig(order: Order, request: Request) -> str | None:
     return next((one.cl_ord_id for one in reversed(before) if one.state not in NEVER_THERE), None)
 
 
+def called_off(order: Order, now: datetime) -> Order | None:
+    """The order as it ends when it waits here beside its own cancellation: asked for while a sender had it, who then wrote no
+    byte. Nothing is to be sent any more, neither of them."""
+    born = next((one for one in order.requests if one.kind is RequestKind.NEW), None)
+    if born is None or born.state is not RequestState.QUEUED or not order.cancelled_after(born):
+        return None
+    return replace(order, requests=tuple(withdrawn(one, now) for one in order.requests))
+
+
+def withdrawn(request: Request, now: datetime) -> Request:
+    """A waiting request of an order that never left, as the order's withdrawal leaves it."""
+    if request.state is not RequestState.QUEUED:
+        return request
+    if request.kind is RequestKind.CANCELLATION:
+        return replace(request, state=RequestState.ACKNOWLEDGED, reason="withdrawn before it was sent", answered_at=now)
+    return replace(request, state=RequestState.REFUSED, reason="withdrawn", answered_at=now)
+
+
 def with_request(order: Order, request: Request) -> Order:
     return replace(order, requests=tuple(request if one.id == request.id else one for one in order.requests))
 

@@ -14,6 +14,7 @@ import asyncpg
 import orjson
 import pytest
 
+from ops.invariants import violations
 from service.core.clock import ManualClock
 from service.core.secret import AccountNumber
 from service.executions.sweep import Sweeper, sweep_account
@@ -110,6 +111,32 @@ async def test_a_sender_given_up_that_sends_nothing_says_so(life: Life) -> None:
     assert (await life.order())["status"] == "rejected"
     assert (await life.cash())["reserved"] == 0
     assert not await sender.dispatch_one([BROKER])
+
+
+class CancelledMeanwhile(FakeGateway):
+    """The order is cancelled while its sender still tries to connect, and then no byte leaves."""
+
+    def __init__(self, life: Life, order_id: UUID) -> None:
+        super().__init__()
+        self.life, self.order_id = life, order_id
+
+    async def send(self, message: OrderMessage, not_after: float = math.inf) -> SendOutcome:
+        await self.life.cancel(self.order_id, "c1")
+        return NotSent("connect")
+
+
+async def test_p02_an_order_cancelled_while_a_sender_had_it_never_leaves_when_that_one_wrote_nothing(life: Life) -> None:
+    order_id = await life.submit()
+    gateway: Any = CancelledMeanwhile(life, order_id)
+    assert await replace(life.dispatcher, gateway=gateway).dispatch_one([BROKER])
+    assert [row["state"] for row in await life.requests()] == ["queued", "queued"]
+    await fetch(life.urls.superuser, "update order_request set retry_at = null")
+    await life.dispatch()
+    assert life.gateway.sends == []
+    states = [(row["state"], row["reason"]) for row in await life.requests()]
+    assert states == [("refused", "withdrawn"), ("acknowledged", "withdrawn before it was sent")]
+    assert ((await life.order())["status"], (await life.cash())["reserved"]) == ("canceled", 0)
+    assert await violations(life.urls.superuser) == []
 
 
 async def test_what_cannot_be_sent_lets_others_pass(life: Life) -> None:
