@@ -42,7 +42,7 @@ from service.orders.whole import Whole
 
 log = structlog.get_logger()
 
-DEADLINE_S = 3.0  # from the claim to the first byte; a sender that was held up longer sends nothing
+DEADLINE_S = 3.0  # from the claim's look at the clock to the first byte; a sender that was held up longer sends nothing
 RECORDING_S = 20.0  # so long a known outcome is offered to a database that does not answer
 RECORD_AGAIN_S = 0.2
 ROOM_AGAIN_S = 2.0  # and again and again to one whose disk is full, as long as this process lives: a person makes room
@@ -117,12 +117,12 @@ class Dispatcher:
 
     async def _take(self, brokers: Sequence[str], most: int) -> Taken:
         async with self.hot() as connection:
-            now = self.clock.now()
+            now, not_after = self.clock.now(), monotonic() + DEADLINE_S  # however long what follows takes, the commit too
             picked, emptied = await send_store.pick(connection, brokers, most, self.recheck.com_id, now)
             looks = [(one, await send_store.look(connection, one, self.recheck.com_id)) for one in picked]
             if any(self._strange(look.gate) for _, look in looks):
                 return Taken(False)
-            moved, claims = await self._claim(connection, looks, now)
+            moved, claims = await self._claim(connection, looks, now, not_after)
         for claim in claims:
             self.spend(claim.order.broker)
         return Taken(moved, claims, emptied)
@@ -137,7 +137,7 @@ class Dispatcher:
         return self.schema not in (None, gate.schema)
 
     async def _claim(
-        self, connection: asyncpg.Connection, looks: Sequence[tuple[Picked, Look]], now: datetime
+        self, connection: asyncpg.Connection, looks: Sequence[tuple[Picked, Look]], now: datetime, not_after: float
     ) -> tuple[bool, tuple[Claim, ...]]:
         """Check everything again; write the attempts and the refusals with their ledger entries, all in one statement.
         Whether anything was written, and what may be sent."""
@@ -151,7 +151,7 @@ class Dispatcher:
             fp("claim.before_commit")
         if len(batch.steps) > len(batch.permits):
             fp("refusal.before_commit")
-        return bool(batch.steps), tuple(_permission(*one, now) for one in batch.permits)
+        return bool(batch.steps), tuple(_permission(*one, now, not_after) for one in batch.permits)
 
     def _decide(self, batch: _Batch, picked: Picked, look: Look, now: datetime) -> None:
         order = look.known.order
@@ -284,7 +284,7 @@ class Dispatcher:
             fp("orphan.before_commit")
 
 
-def _permission(written: Step, look: Look, request: Request, now: datetime) -> Claim:
+def _permission(written: Step, look: Look, request: Request, now: datetime, not_after: float) -> Claim:
     known = replace(look.known, order=written.written)
     message = message_of(look.known.order, request, look.account, now)
-    return Claim(known, request, look.attempts + 1, message, monotonic() + DEADLINE_S)
+    return Claim(known, request, look.attempts + 1, message, not_after)

@@ -4,7 +4,9 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 
+from service.core.clock import monotonic
 from service.gateway import NotSent, OrderMessage, SendOutcome
+from service.infra import failpoints
 from service.orders.dispatch import DEADLINE_S, Dispatcher
 from tests.executions.test_order_life import Life, life  # noqa: F401 - a fixture
 from tests.makers import BROKER
@@ -41,3 +43,16 @@ async def test_p02_a_sender_that_was_held_up_sends_nothing(life: Life) -> None: 
     await HeldUp(**{name: getattr(one, name) for name in one.__dataclass_fields__}).dispatch_one([BROKER])
     assert sent == [NotSent("deadline-passed")]
     assert life.gateway.sends == list[OrderMessage]()
+
+
+async def test_p02_the_deadline_counts_from_the_look_at_the_clock_however_long_the_commit_takes(life: Life) -> None:  # noqa: F811
+    """A process that is stopped before its commit, or a commit that waits for a standby: what goes out after it was looked at
+    too long ago, past its `send_by` and past the moment up to which a halt waits for it."""
+    await life.submit()
+    looked: list[float] = []
+    failpoints.arm("claim.before_commit", lambda: looked.append(monotonic()))
+    try:
+        taken = await life.dispatcher.claim([BROKER], 1)
+    finally:
+        failpoints.disarm()
+    assert [one.not_after <= at + DEADLINE_S for one, at in zip(taken.claims, looked, strict=True)] == [True]
