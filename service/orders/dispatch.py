@@ -117,12 +117,12 @@ class Dispatcher:
 
     async def _take(self, brokers: Sequence[str], most: int) -> Taken:
         async with self.hot() as connection:
-            now, not_after = self.clock.now(), monotonic() + DEADLINE_S  # however long what follows takes, the commit too
+            now, began = self.clock.now(), monotonic()  # deadlines count from here, however long the commit takes
             picked, emptied = await send_store.pick(connection, brokers, most, self.recheck.com_id, now)
             looks = [(one, await send_store.look(connection, one, self.recheck.com_id)) for one in picked]
             if any(self._strange(look.gate) for _, look in looks):
                 return Taken(False)
-            moved, claims = await self._claim(connection, looks, now, not_after)
+            moved, claims = await self._claim(connection, looks, now, began)
         for claim in claims:
             self.spend(claim.order.broker)
         return Taken(moved, claims, emptied)
@@ -137,7 +137,7 @@ class Dispatcher:
         return self.schema not in (None, gate.schema)
 
     async def _claim(
-        self, connection: asyncpg.Connection, looks: Sequence[tuple[Picked, Look]], now: datetime, not_after: float
+        self, connection: asyncpg.Connection, looks: Sequence[tuple[Picked, Look]], now: datetime, began: float
     ) -> tuple[bool, tuple[Claim, ...]]:
         """Check everything again; write the attempts and the refusals with their ledger entries, all in one statement.
         Whether anything was written, and what may be sent."""
@@ -151,7 +151,7 @@ class Dispatcher:
             fp("claim.before_commit")
         if len(batch.steps) > len(batch.permits):
             fp("refusal.before_commit")
-        return bool(batch.steps), tuple(_permission(*one, now, not_after) for one in batch.permits)
+        return bool(batch.steps), tuple(_permission(*one, now, began) for one in batch.permits)
 
     def _decide(self, batch: _Batch, picked: Picked, look: Look, now: datetime) -> None:
         order = look.known.order
@@ -284,7 +284,9 @@ class Dispatcher:
             fp("orphan.before_commit")
 
 
-def _permission(written: Step, look: Look, request: Request, now: datetime, not_after: float) -> Claim:
+def _permission(written: Step, look: Look, request: Request, now: datetime, began: float) -> Claim:
+    """No byte of it leaves after its deadline, nor when its own time is over. `began`: monotonic seconds at `now`."""
+    not_after = began + min(DEADLINE_S, (request.send_by - now).total_seconds())
     known = replace(look.known, order=written.written)
     message = message_of(look.known.order, request, look.account, now)
     return Claim(known, request, look.attempts + 1, message, not_after)
