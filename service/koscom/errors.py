@@ -100,7 +100,7 @@ def outcome_of(http_status: int, body: bytes, echo: str) -> SendOutcome:
         return Unknown(f"unreadable answer, HTTP {http_status}: {error.reason}", body)
     if http_status == 200 and verdict.codes == {SUCCESS}:
         return _accepted(said, verdict, body, echo)
-    if http_status == 200 and verdict.echo not in {None, echo}:
+    if verdict.echo not in {None, echo}:
         return Unknown("answer to another request", body)
     return _by_code(http_status, verdict, body)
 

@@ -111,6 +111,13 @@ def test_p04_anything_else_under_http_200_is_unknown(body: Any) -> None:
     assert isinstance(outcome(200, body), Unknown)
 
 
+@pytest.mark.parametrize("status", [200, 400, 403, 500])
+def test_p04_a_refusal_of_another_request_refuses_nothing_of_ours(status: int) -> None:
+    body = fine(commonHeader={"reqIdConsumer": "20261124000000000002"}, resp={"respCode": "7000", "respMsg": "why"})
+    assert isinstance(outcome(status, body), Unknown)
+    assert isinstance(outcome(status, body | {"commonHeader": {"reqIdConsumer": ECHO}}), Refused)
+
+
 @pytest.mark.parametrize("status", [201, 400, 403, 500, 503])
 def test_p04_code_200_under_another_status_is_unknown(status: int) -> None:
     assert isinstance(outcome(status, fine()), Unknown)
