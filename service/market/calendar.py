@@ -74,8 +74,10 @@ class Calendar:
         return next((taking[session] for session in BY_DEFAULT if session in taking), None)
 
     def last_close(self, day: date) -> datetime:
-        """When the last session of a trading day ends: after it nothing of that day can trade."""
-        return max(one.closes for one in self.sessions_of(day))
+        """When the last session of a trading day ends: after it nothing of that day can trade. Of a day that the exchange
+        closed, perhaps after orders had been sent, that much is certain at its midnight."""
+        midnight = _moment(day + timedelta(days=1), time())
+        return max((one.closes for one in self.sessions_of(day)), default=midnight)
 
     def business_day_at(self, moment: datetime) -> date:
         """The trading day whose books are open or open next: today until the last session closes, then the next."""

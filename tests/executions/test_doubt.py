@@ -19,6 +19,7 @@ from service.executions.sweep import Sweeper, sweep_account
 from service.gateway import CallClass, Complete, ExecType, Incomplete, Inquiry, OrderRow, Refused, Unknown
 from service.infra.db import Books, Database
 from service.infra.idempotency import Answer
+from service.market.store import close_days
 from service.orders import store
 from service.orders.resolutions import decide, propose
 from service.orders.shown import shown
@@ -300,6 +301,20 @@ async def test_p03_absence_counts_for_nothing_before_the_last_session_has_ended(
         assert b"20:01:00" in answer.body
     life.clock.moment = AFTER_THE_DAY
     assert slug(await proposed(life, order_id, life.world.manager, key="late")) == "final-inquiry-missing"
+
+
+async def test_p03_a_day_that_the_exchange_closed_after_an_order_was_sent_ends_at_midnight(life: Life) -> None:
+    """Its list of closed days is read every half hour. What waits for evidence is still asked about, and can be closed."""
+    order_id = await lost(life)
+    async with life.worker.transaction() as connection:
+        await close_days(connection, [TODAY], known_since=TODAY, source="test")
+    for at, final in (AFTER_THE_DAY, False), (AFTER_THE_DAY.replace(hour=0, minute=1) + timedelta(days=1), True):
+        life.clock.moment = at
+        asking, _ = sweeper(life, [])
+        await asking.sweep()
+        rows = await fetch(life.urls.superuser, "select final from doubt_step where complete order by n")
+        assert [row["final"] for row in rows][-1:] == [final]
+    assert (await proposed(life, order_id, life.world.manager)).status == 201
 
 
 async def test_p03_neither_the_proposer_nor_the_maker_is_the_second_person(life: Life) -> None:
