@@ -22,7 +22,7 @@ from ops.invariants import found_by
 REST_S = 240.0  # real seconds, in which a slow machine passes few minutes of market time: two looks and what lies between
 KINDS = ("sent twice", "lost", "misstated")
 # A refusal of our own: the request never left, or the table of attempts says that no byte did.
-OURS = ("not-sent", "too-late", "withdrawn", "cancellation-requested")
+OURS = ("not-sent", "too-late", "withdrawn", "cancellation-requested", "order-changed", "quantity-not-above-executed")
 
 REQUESTS = """
     select r.cl_ord_id, r.kind, r.state, coalesce(r.reason, '') as reason, r.order_id::text as order_id, o.status, o.closed,

@@ -13,6 +13,7 @@ from service.core.money import Won, amount
 from service.gateway import RequestKind
 from service.mandates.authority import still_within
 from service.orders.model import Order, Request
+from service.orders.rules import overtaken
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ def _own(recheck: Recheck, order: Order, request: Request, now: datetime) -> str
         return "licence-required"
     if order.closed:
         return "order-closed"
-    if request.kind is RequestKind.AMENDMENT and order.cancelled_after(request):
-        return "cancellation-requested"
-    return None
+    if request.kind is not RequestKind.AMENDMENT:
+        return None
+    return "cancellation-requested" if order.cancelled_after(request) else overtaken(order, request)
 
 
 def _limits(order: Order, request: Request, standing: Standing) -> str | None:

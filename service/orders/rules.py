@@ -95,6 +95,15 @@ def _quantity_violations(order: Order, quantity: int) -> list[Violation]:
     return found
 
 
+def overtaken(order: Order, amendment: Request) -> str | None:
+    """Why an amendment that was right when it was asked for must not go out now; None when it still changes one thing alone:
+    the price of all that remains, or the quantity to fewer than ordered and more than executed."""
+    if amendment.quantity <= order.executed_at_least:
+        return "quantity-not-above-executed"
+    enlarges, reprices = amendment.quantity > order.quantity, amendment.price != order.price
+    return "order-changed" if enlarges or (reprices and amendment.quantity != order.quantity) else None
+
+
 def blocking_request(order: Order, kind: RequestKind) -> Request | None:
     """The request that must be answered first, if any: one amendment and one cancellation at a time."""
     if kind is RequestKind.CANCELLATION:

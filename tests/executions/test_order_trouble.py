@@ -63,6 +63,39 @@ async def test_an_amendment_that_was_refused_leaves_nothing_to_send(life: Life) 
     assert len(await life.requests()) == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "meanwhile", "reason"),
+    [
+        ({"quantity": 5}, {"last_quantity": 6, "cumulative_quantity": 6}, "quantity-not-above-executed"),
+        ({"quantity": 5}, {"last_quantity": 4, "cumulative_quantity": 4}, None),
+        ({"quantity": 5}, {"order_quantity": 4, "leaves_quantity": 4, "restatement_reason": "5"}, "order-changed"),
+        ({"quantity": 5}, {"order_quantity": 6, "leaves_quantity": 6, "restatement_reason": "5"}, None),
+        ({"price": Decimal(69_000)}, {"order_quantity": 6, "leaves_quantity": 6, "restatement_reason": "5"}, "order-changed"),
+    ],
+    ids=["more-executed", "fewer-executed", "fewer-left", "still-fewer", "repriced-and-declined"],
+)  # fmt: skip
+async def test_p14_an_amendment_that_the_broker_overtook_does_not_go_out(
+    life: Life, asked: dict[str, Any], meanwhile: dict[str, Any], reason: str | None
+) -> None:
+    """It waited while the stream was not seen, say: then it would raise the quantity, or ask for less than nothing where a
+    broker wants the remainder."""
+    order_id, cl = await acknowledged(life)
+    await life.amend(order_id, "a1", **asked)
+    kind = ExecType.TRADE if "last_quantity" in meanwhile else ExecType.RESTATED
+    await life.receive(
+        report(
+            kind,
+            "1" if kind is ExecType.TRADE else "0",
+            cl,
+            **{"cumulative_quantity": 0, "last_price": Decimal(70_000)} | meanwhile,
+        )
+    )
+    await life.dispatch()
+    assert [one.kind for one in life.gateway.sends[1:]] == ([] if reason else [RequestKind.AMENDMENT])
+    assert (await life.requests())[1]["reason"] == reason
+    assert await violations(life.urls.superuser) == []
+
+
 async def test_a_cancellation_names_what_the_broker_knows_and_the_waiting_amendment_stays_here(life: Life) -> None:
     order_id, cl = await acknowledged(life)
     await life.amend(order_id, "a1", price=Decimal(72_000))
