@@ -42,7 +42,7 @@ def authority_violations(
     found = _standing(authority, on)
     found += _universe(authority.limits.get("universe") or {}, isin)
     found += _value(authority, value)
-    return found + _deviation(authority.limits.get("price_deviation_percent"), price, reference)
+    return found + deviation(authority.limits.get("price_deviation_percent"), price, reference)
 
 
 def still_within(limits: Mapping[str, Any], *, isin: str, value: Won, turnover: Won) -> str | None:
@@ -87,7 +87,8 @@ def _value(authority: Authority, value: Won) -> list[Violation]:
     return found
 
 
-def _deviation(percent: Any, price: Decimal | None, reference: Decimal | None) -> list[Violation]:
+def deviation(percent: Any, price: Decimal | None, reference: Decimal | None) -> list[Violation]:
+    """Further from the reference price than the mandate allows, in percent of it; a limit of its `price_deviation_percent`."""
     if percent is None or price is None or reference is None:
         return []
     allowed = Decimal(str(percent))

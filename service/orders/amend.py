@@ -1,9 +1,9 @@
 """Amend one order (정정): a new price for the whole remainder, or a lower quantity.
 
 Refusals, before any network call (P14): partial-price-amend-not-supported, amendment-empty, price-amend-needs-limit-order,
-price-unchanged, quantity-increase-not-supported, quantity-unchanged, quantity-not-above-executed, price checks of `checks`
-422 · halted, broker-drift, order-closed, request-in-flight, fills-unaccounted 409 · licence-required 403 · session-closed 422
-· stream-blind, clock-wrong 503 (not stored).
+price-unchanged, quantity-increase-not-supported, quantity-unchanged, quantity-not-above-executed, price-deviation, price checks
+of `checks` 422 · halted, broker-drift, order-closed, request-in-flight, fills-unaccounted 409 · licence-required 403 ·
+session-closed 422 · stream-blind, clock-wrong 503 (not stored).
 """
 
 from dataclasses import replace
@@ -20,6 +20,7 @@ from service.core.ids import uuid7
 from service.core.principal import Principal
 from service.gateway import RequestKind
 from service.infra.idempotency import Answer, Intent
+from service.mandates.authority import deviation
 from service.market.book import MarketRules
 from service.market.model import Product
 from service.orders import store
@@ -112,7 +113,9 @@ async def _check_price(connection: AsyncConnection, order: Order, rules: MarketR
     if instrument is None or instrument.base_price is None:
         return [Violation("instrument-not-current", "price", "The master of this business date was not read yet.")]
     tick = rules.ticks.tick(Product(instrument.product), price, order.business_date)
-    return price_violations(price, instrument, tick)
+    limits = await store.limits_of(connection, order)
+    found = price_violations(price, instrument, tick)
+    return found + deviation(limits.get("price_deviation_percent"), price, instrument.base_price)
 
 
 async def _request(

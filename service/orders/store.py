@@ -1,5 +1,6 @@
 """Questions about orders."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
@@ -25,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.core.ids import lot
 from service.gateway import OrderType, RequestKind, Session, Side, TimeInForce
 from service.infra.tables import cl_ord_id_part
+from service.mandates.facts import mandate_part
 from service.market.facts import instrument_part
 from service.orders.checks import InstrumentFacts
 from service.orders.model import Order, Request, RequestState, Status
@@ -133,6 +135,13 @@ async def sent_or_being_sent(connection: AsyncConnection, request_id: UUID) -> b
     may = attempt.c.outcome.is_(None) | (attempt.c.outcome != "not_sent")
     question = select(func.count()).select_from(attempt).where(attempt.c.request_id == request_id, may)
     return (await connection.execute(question)).scalar_one() > 0
+
+
+async def limits_of(connection: AsyncConnection, order: Order) -> Mapping[str, Any]:
+    """The limits of the mandate the order's account belongs to now, as stored; none of an account without one."""
+    values = {"account_id": order.account_id, "user_id": order.manager_id, "business_date": order.business_date}
+    row = (await connection.execute(select(mandate_part()), values)).mappings().first()
+    return dict(json.loads(row["limits"])) if row else {}
 
 
 async def instrument_of(connection: AsyncConnection, order: Order) -> InstrumentFacts | None:

@@ -64,6 +64,21 @@ async def test_an_amendment_that_was_refused_leaves_nothing_to_send(life: Life) 
 
 
 @pytest.mark.parametrize(
+    ("price", "slug"), [(73_500, None), (73_600, "price-deviation"), (66_400, "price-deviation")], ids=["just", "up", "down"]
+)
+async def test_p16_an_amendment_keeps_the_mandates_distance_from_the_reference_price(
+    life: Life, price: int, slug: str | None
+) -> None:
+    """5 % of 70,000 won: what a new order may not ask for, an amendment may not either."""
+    await fetch(life.urls.superuser, 'update mandate set limits = \'{"price_deviation_percent": "5"}\'')
+    order_id, _ = await acknowledged(life)
+    answer = await life.amend(order_id, "a1", price=Decimal(price))
+    await life.dispatch()
+    assert len(life.gateway.sends) == (1 if slug else 2)
+    assert orjson.loads(answer.body).get("type") == (f"/problems/{slug}" if slug else None)
+
+
+@pytest.mark.parametrize(
     ("asked", "meanwhile", "reason"),
     [
         ({"quantity": 5}, {"last_quantity": 6, "cumulative_quantity": 6}, "quantity-not-above-executed"),
