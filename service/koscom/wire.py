@@ -17,6 +17,8 @@ Json = dict[str, Any]
 
 LARGEST = Decimal(10) ** 15  # beyond it a number is a mistake, and turning it into an integer could fill the memory
 LONGEST = Decimal(10) ** 30  # a code or a time written as a number
+FINEST = -30  # the last digit behind the point: 1E-999999999 is short, and a gigabyte when it is written out
+CHARACTERS = 100  # of a number
 TIME_SHAPES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 STRING_NULL = "null"
 DEEPEST = 60  # blocks within blocks; the platform needs six
@@ -69,6 +71,8 @@ def _depth_within(value: Any, levels: int) -> bool:
 
 
 def _number(text: str) -> Decimal:
+    if len(text) > CHARACTERS:
+        raise ValueError("a number without end")
     try:
         return Decimal(text)
     except InvalidOperation as error:
@@ -158,11 +162,17 @@ def clean(written: str, name: str) -> str:
 
 
 def digits(value: int | Decimal, name: str) -> str:
-    if not -LONGEST < value < LONGEST:
+    if not _bounded(value, LONGEST):
         raise WireError("unreadable-text", name)
     if isinstance(value, Decimal) and value != value.to_integral_value():
         return format(value, "f")
     return str(int(value))
+
+
+def _bounded(value: int | Decimal, limit: Decimal) -> bool:
+    """Whether a number can be written out and worked with: neither too large nor with digits behind the point without end."""
+    last_digit = value.as_tuple().exponent if isinstance(value, Decimal) else 0
+    return isinstance(last_digit, int) and last_digit >= FINEST and -limit < value < limit
 
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -173,11 +183,11 @@ def decimal(block: Json, *names: str) -> Decimal | None:
     value = get(block, *names)
     if value is None:
         return None
-    if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
+    if isinstance(value, str) and len(value) <= CHARACTERS and NUMBER.fullmatch(value.strip()):
         value = Decimal(value.strip())
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise WireError("unreadable-number", names[0])
-    if not -LARGEST < value < LARGEST:
+    if not _bounded(value, LARGEST):
         raise WireError("unreadable-number", names[0])
     return Decimal(value)
 

@@ -171,6 +171,15 @@ def test_p19_poison_is_a_value_and_not_an_exception(body: bytes) -> None:
     assert isinstance(read_report(raw(body)), Unreadable)
 
 
+@pytest.mark.parametrize("name", ["OrderID", "ClOrdID", "LastPx", "Price", "CumQty", "Text"])
+@pytest.mark.parametrize("number", ["1e-40000000", "0e-40000000", "70000." + "0" * 5000 + "1"], ids=["fine", "naught", "long"])
+def test_p19_a_number_without_end_is_never_written_out(name: str, number: str) -> None:
+    """Twelve characters that would be forty megabytes of noughts; with two more digits they held a worker up for a minute."""
+    body = json.dumps({"Header": {"MsgType": "8"}, "Body": BODY | {name: "@"}}).replace('"@"', number)
+    result = read_report(raw(body.encode()))
+    assert isinstance(result, Unreadable) or len(repr(result)) < 2000
+
+
 def test_a_refused_cancel_of_an_unknown_order() -> None:
     result = report(REJECT, {"MsgType": "9"})
     assert isinstance(result, CancelReject)
