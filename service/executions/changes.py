@@ -18,8 +18,7 @@ from service.executions.sighting import (
     word,
 )
 from service.gateway import BrokerProfile, OrderRow, RequestKind
-from service.orders.doubt import ROWS_ARE_LATE
-from service.orders.model import Proof, Proven, Request
+from service.orders.model import ROWS_ARE_LATE, Proof, Proven, Request
 from service.orders.numbers import bare
 
 AMENDED = frozenset({"정정", "정정확인", "정정완료"})  # of the row that an amendment replaced

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from service.gateway import ExecType, ExecutionReport, OrderRow
 from service.orders.identity import REVERSING, Seen, telling
+from service.orders.model import ROWS_ARE_LATE
 
 Key = tuple[int, Decimal]
 
@@ -77,7 +78,7 @@ def pushed(reports: Iterable[tuple[UUID, ExecutionReport]]) -> Pushed:
             continue
         first[place] = (report, cumulative)
         told = report.cumulative_quantity
-        if told is not None:
+        if told is not None and not seen.overtaken(report):
             cumulative = told if report.exec_type in REVERSING else max(cumulative, told)
     said = [(report, before, tuple(evidences[place])) for place, (report, before) in first.items()]
     trades = (_trade(report, told_by) for report, _, told_by in said if _executes(report))
@@ -176,11 +177,11 @@ def standing(book: Sequence[Fill]) -> list[Fill]:
 
 
 def _undone_since(book: Sequence[Fill], said: Pushed, asked_at: datetime | None) -> list[Key]:
-    """What a bust took back after an inquiry was asked: the inquiry still lists it, and it is no new fill."""
+    """What a bust took back after an inquiry was asked, or just before: the inquiry still lists it, and it is no new fill."""
     later = {
         evidence
         for one in said.reversals
-        if one.at is None or asked_at is None or one.at > asked_at
+        if one.at is None or asked_at is None or one.at + ROWS_ARE_LATE > asked_at
         for evidence in one.evidences
     }
     undone = {one.reverses for one in book if one.reverses is not None and one.evidence in later}
@@ -236,8 +237,10 @@ def _named(candidates: Sequence[Fill], said: Pushed, ref: str | None) -> Fill | 
 
 
 def _by_drop(candidates: Sequence[Fill], reversal: Reversal, excess: int) -> Fill | None:
-    """Only where it is just what we hold beyond the broker's count, and where all that fit are alike."""
-    fitting = [one for one in candidates if one.quantity == reversal.drop == excess]
+    """Only where it is just what we hold beyond the broker's count, and where all that fit are alike. What a reversal took
+    that was told before its execution, only that excess can say."""
+    told_first = reversal.drop is not None and reversal.drop <= 0
+    fitting = [one for one in candidates if one.quantity == excess and (told_first or reversal.drop == excess)]
     return fitting[0] if len({one.price for one in fitting}) == 1 else None
 
 

@@ -24,7 +24,6 @@ from service.orders.doubt import (
     INQUIRY,
     PUSH,
     RESEND,
-    ROWS_ARE_LATE,
     Step,
     closed_on_absence,
     doubtful_since,
@@ -34,7 +33,7 @@ from service.orders.doubt import (
     requests_in_doubt,
     unheard,
 )
-from service.orders.model import Order, Request
+from service.orders.model import ROWS_ARE_LATE, Order, Request
 from service.orders.numbers import bare, by_numbers
 
 log = structlog.get_logger()

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from service.gateway import CANCELLED_WORDS, OrderRow, RequestKind
-from service.orders.doubt import ROWS_ARE_LATE, ended_on_absence
+from service.orders.doubt import ended_on_absence
 from service.orders.known import Sightings
-from service.orders.model import OPEN_REQUEST, Order, RequestState, Status
+from service.orders.model import OPEN_REQUEST, ROWS_ARE_LATE, Order, RequestState, Status
 from service.orders.numbers import bare
 
 CLOCKS_DIFFER = timedelta(seconds=60)

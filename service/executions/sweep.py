@@ -33,8 +33,8 @@ from service.gateway import CallClass, Complete, ExecutionReport, Incomplete, In
 from service.infra.failpoints import fp
 from service.orders import known, places, whole
 from service.orders import store as orders
-from service.orders.doubt import GIVE_ACKNOWLEDGEMENT, GIVE_REPORTS, ROWS_ARE_LATE, ended_on_absence, ended_unanswered
-from service.orders.model import Order, RequestState
+from service.orders.doubt import GIVE_ACKNOWLEDGEMENT, GIVE_REPORTS, ended_on_absence, ended_unanswered
+from service.orders.model import ROWS_ARE_LATE, Order, RequestState
 from service.orders.places import Place
 
 log = structlog.get_logger()

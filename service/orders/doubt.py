@@ -17,7 +17,6 @@ from service.orders.model import Order, Request, RequestState
 
 GIVE_REPORTS = timedelta(seconds=5)  # business time a report may take before anybody asks
 GIVE_ACKNOWLEDGEMENT = timedelta(seconds=30)  # a request the platform took and nobody has reported on since
-ROWS_ARE_LATE = timedelta(seconds=60)  # so long after the last close a broker's list may still lack a row
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(minutes=10)  # between complete inquiries of the day
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=10), timedelta(days=1)  # after the final one, while people decide
 CLOSED_ON_ABSENCE = "closed-on-absence"

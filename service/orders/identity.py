@@ -3,7 +3,8 @@
 Numbers of executions are hints: brokers leave them out, send zero, or restart them per order. Inside one order the
 cumulative quantity a trade led to tells it apart: a true fill always raises it, so two identical fills in one second
 differ by it and one fill reported twice does not. Only a bust or a correction lowers it, so the same words after one of
-those may be another trade: then its number and its time decide.
+those may be another trade: then its number and its time decide. A report that was held up, and so stands behind a reversal
+made after it, still speaks of the time before.
 """
 
 from collections.abc import Hashable
@@ -32,7 +33,11 @@ class Seen:
     def __init__(self) -> None:
         self.known: dict[Hashable, int] = {}
         self.places = 0
-        self.reversals = 0
+        self.reversals: list[ExecutionReport] = []
+
+    def overtaken(self, report: ExecutionReport) -> bool:
+        """Whether its cumulative quantity is older than that of a bust or correction that stands before it."""
+        return any(_precedes(report, one) for one in self.reversals)
 
     def again(self, report: ExecutionReport) -> bool:
         """Whether this report repeats one before it. Remembers it."""
@@ -47,7 +52,8 @@ class Seen:
             return self._first_trade(report, place)
         if kind in REVERSING:
             first = self.known.setdefault(reversal_words(report), place)
-            self.reversals += first == place
+            if first == place:
+                self.reversals.append(report)
             return first
         named, at = telling(report.exec_id), report.transact_time
         if not named and at is None:
@@ -62,7 +68,18 @@ class Seen:
         if named in self.known:
             return self.known[named]
         if report.cumulative_quantity is not None:
-            place = self.known.setdefault((content, self.reversals), place)
+            before = sum(not _precedes(report, one) for one in self.reversals)
+            place = self.known.setdefault((content, before), place)
         if named is not None:
             self.known[named] = place
         return place
+
+
+def _precedes(report: ExecutionReport, reversal: ExecutionReport) -> bool:
+    """Whether a report that was told after a reversal was made before it: it is what was reversed, or its time says so. The
+    time of one reversal says nothing about another: some carry that of the execution they undo."""
+    at, then = report.transact_time, reversal.transact_time
+    if report.exec_type in REVERSING or at is None or then is None or at == then:
+        named = telling(report.exec_id) and report.exec_id != report.exec_ref_id  # some give a correction the same number
+        return named and report.exec_id == reversal.exec_ref_id
+    return at < then

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from service.gateway import RequestKind
-from service.orders.model import OPEN_REQUEST, Proof, Proven, Request, RequestEvent, RequestState, Status, move
+from service.orders.model import OPEN_REQUEST, ROWS_ARE_LATE, Proof, Proven, Request, RequestEvent, RequestState, Status, move
 from service.orders.numbers import bare
 from service.orders.reading import DAY_OVER, Known, Reading, denied_by, read, take_terms
 from service.orders.states import ENDED, MOVES, Event, shown_of
@@ -116,10 +116,12 @@ def executed_by(facts: Facts, reports: Iterable[Known]) -> int:
 
 
 def _counted(facts: Facts, reading: Reading) -> int:
-    """An inquiry may have shown what was busted after it."""
+    """An inquiry tells what no report did, until a bust or a correction: its cumulative quantity is newer than rows that
+    were asked for before it, or so soon after it that they may be late. One without a time takes off what it took back."""
+    timed = [at for at, _ in reading.drops if at is not None]
+    untimed = sum(max(drop, 0) for at, drop in reading.drops if at is None)
     shown = [
-        executed - sum(drop for at, drop in reading.drops if at is None or at > seen_at)
-        for executed, seen_at in facts.sighted_executed
+        executed - untimed for executed, seen_at in facts.sighted_executed if all(at + ROWS_ARE_LATE <= seen_at for at in timed)
     ]
     return max(reading.reported, *shown) if shown else reading.reported
 

@@ -8,12 +8,14 @@ Invariants kept here:
 """
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
 from service.gateway import OrderType, RequestKind, Session, Side, TimeInForce
+
+ROWS_ARE_LATE = timedelta(seconds=60)  # a broker's list may lag behind by so much
 
 
 class Status(StrEnum):

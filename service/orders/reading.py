@@ -180,6 +180,8 @@ def _read_quantity(reading: Reading, report: ExecutionReport) -> None:
     if report.exec_type is ExecType.RESTATED and report.restatement_reason == CORPORATE_ACTION:
         reading.restated += cumulative - reading.reported
         reading.reported = cumulative
+    elif reading.seen.overtaken(report):
+        return  # held up: a bust or correction that was told before it knows better
     elif report.exec_type in REVERSING:
         reading.drops.append((report.transact_time, reading.reported - cumulative))
         reading.reported = cumulative  # only these may lower it

@@ -30,7 +30,6 @@ from service.orders.doubt import (
     DECLINED,
     INQUIRY,
     NOT_SENT,
-    ROWS_ARE_LATE,
     TWIN_ALLOWED,
     Decision,
     Step,
@@ -40,7 +39,7 @@ from service.orders.doubt import (
     requests_in_doubt,
 )
 from service.orders.intents import carry_out
-from service.orders.model import Order, Request, RequestState
+from service.orders.model import ROWS_ARE_LATE, Order, Request, RequestState
 from service.orders.rules import Reserve
 
 

@@ -1,0 +1,130 @@
+"""P6, P7: a report that was held up gets a later place in the stream than what happened after it. Its time tells."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ops.campaigns.orderings import Inquiry, Message, Sighted, apply
+from service.core.clock import KST
+from service.executions.matching import Trade, standing
+from service.executions.plain import Life, Told
+from service.gateway import ExecType, RequestKind
+from service.orders.known import Known
+from service.orders.model import Request, RequestState
+from tests.makers import report
+
+T = datetime(2026, 11, 23, 10, 0, tzinfo=KST)
+WON, DEARER = Decimal(70_000), Decimal(70_100)
+
+
+def at(second: int) -> datetime:
+    return T + timedelta(seconds=second)
+
+
+def request(cl: str, kind: RequestKind, number: int, quantity: int = 100, price: Decimal = WON) -> Request:
+    sent = RequestState.SENT
+    return Request(UUID(int=number + 1), UUID(int=1), kind, number, cl, None, quantity, price, sent, None, None, T, T, T)
+
+
+X = request("X", RequestKind.NEW, 0)
+
+
+def fill(second: int, quantity: int, cum: int, exec_id: str | None, price: Decimal = WON, **more: Any) -> Known:
+    given = {"cumulative_quantity": cum, "last_quantity": quantity, "last_price": price, "exec_id": exec_id}
+    return report(ExecType.TRADE, "1", "X", transact_time=at(second), **given | more)
+
+
+def undo(
+    second: int, cum: int, ref: str | None, exec_id: str | None, kind: ExecType = ExecType.TRADE_CANCEL, **more: Any
+) -> Known:
+    given = {"cumulative_quantity": cum, "exec_ref_id": ref, "exec_id": exec_id}
+    return report(kind, "1", "X", transact_time=at(second), **given | more)
+
+
+def corrected(second: int, cum: int, ref: str | None, exec_id: str | None, quantity: int, price: Decimal = DEARER) -> Known:
+    return undo(second, cum, ref, exec_id, ExecType.TRADE_CORRECT, last_quantity=quantity, last_price=price)
+
+
+def canceled(second: int, cum: int) -> Known:
+    return report(ExecType.CANCELED, "4", "X", cumulative_quantity=cum, leaves_quantity=0, transact_time=at(second))
+
+
+def look(second: int, *fills: tuple[int, Decimal]) -> Inquiry:
+    evidence = UUID(int=1000 + second)
+    trades = [Trade(n, price, None, None, "inquiry", evidence, i, at(second)) for i, (n, price) in enumerate(fills)]
+    return Inquiry(evidence, at(second), sum(n for n, _ in fills), tuple(trades))
+
+
+def heard(*said: Known | Inquiry) -> Sighted:
+    """Reports get their places as they are heard."""
+    state = Sighted(Life(100, (X,)))
+    for i, one in enumerate(said, start=1):
+        message: Message = one if isinstance(one, Inquiry) else Told(i, UUID(int=i), one)
+        state = apply(state, message)
+    return state
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    said: tuple[Known | Inquiry, ...]
+    fills: tuple[tuple[int, Decimal], ...]
+
+
+CASES = [
+    Case("a bust, then its execution", (fill(1, 20, 20, "E1"), undo(3, 20, "E2", "E3"), fill(2, 30, 50, "E2")), ((20, WON),)),
+    Case("without numbers", (fill(1, 20, 20, None), undo(3, 20, None, None), fill(2, 30, 50, None)), ((20, WON),)),
+    Case("a bust, then another execution from before it",
+         (fill(1, 20, 20, "E1"), undo(3, 30, "E1", "E3"), fill(2, 30, 50, "E2")), ((30, WON),)),
+    Case("without numbers, another", (fill(1, 20, 20, None), undo(3, 30, None, None), fill(2, 30, 50, None)), ((30, WON),)),
+    Case("a bust, its execution, then the like again",
+         (undo(2, 0, "E1", "E2"), fill(1, 20, 20, "E1"), fill(3, 20, 20, "E3")), ((20, WON),)),
+    Case("a correction, then its execution", (corrected(2, 15, "E1", "E2", 15), fill(1, 20, 20, "E1")), ((15, DEARER),)),
+    Case("without numbers, a correction", (corrected(2, 15, None, None, 15), fill(1, 20, 20, None)), ((15, DEARER),)),
+    Case("the bust of a correction, then the correction",
+         (fill(1, 20, 20, "E1"), undo(3, 0, "E2", "E3"), corrected(2, 15, "E1", "E2", 15)), ()),
+    Case("a correction's correction, then the first one",
+         (fill(1, 20, 20, "E1"), corrected(3, 18, "E2", "E3", 18, WON), corrected(2, 15, "E1", "E2", 15)), ((18, WON),)),
+    Case("a busted execution without a number is told again in another envelope",
+         (fill(1, 20, 20, None), undo(2, 0, None, None), fill(1, 20, 20, None)), ()),
+    Case("a correction that keeps its execution's number, then its bust",
+         (fill(1, 20, 20, "E1"), corrected(2, 15, "E1", "E1", 15), undo(3, 0, "E1", "E1")), ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=[one.name for one in CASES])
+def test_p07_p12_what_a_bust_left_is_what_counts_whenever_the_execution_is_told(case: Case) -> None:
+    state = heard(*case.said)
+    left = sum(quantity for quantity, _ in case.fills)
+    assert tuple((one.quantity, one.price) for one in standing(state.life.fills)) == case.fills
+    assert (state.view().reported_quantity, state.view().remaining_quantity) == (left, 100 - left)
+    ended = heard(*case.said, canceled(60, left)).view()
+    assert (ended.reported_quantity, ended.closed) == (left, True)
+
+
+ROWS = ((20, WON), (30, DEARER))
+SHOWN = [
+    Case("the bust of another than the one it showed",
+         (fill(1, 20, 20, "E1"), look(100, *ROWS), undo(200, 30, "E1", "E3")), ((30, DEARER),)),
+    Case("and that one is told after all",
+         (fill(1, 20, 20, "E1"), look(100, *ROWS), undo(200, 30, "E1", "E3"), fill(2, 30, 50, "E2", DEARER)), ((30, DEARER),)),
+    Case("the bust of the one it showed, which is told after all",
+         (fill(1, 20, 20, "E1"), look(100, *ROWS), undo(200, 20, "E2", "E3"), fill(2, 30, 50, "E2", DEARER)), ((20, WON),)),
+    Case("a list that lags behind the bust",
+         (fill(1, 20, 20, "E1"), fill(2, 30, 50, "E2", DEARER), undo(200, 20, "E2", "E3"), look(230, *ROWS)), ((20, WON),)),
+    Case("and one that does not, with an execution nobody told",
+         (fill(1, 20, 20, "E1"), undo(200, 0, "E1", "E3"), look(260, (30, DEARER))), ((30, DEARER),)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SHOWN, ids=[one.name for one in SHOWN])
+def test_p07_p12_an_inquiry_tells_nothing_about_the_time_after_a_bust_that_it_could_not_know(case: Case) -> None:
+    state = heard(*case.said)
+    left = sum(quantity for quantity, _ in case.fills)
+    assert tuple((one.quantity, one.price) for one in standing(state.life.fills)) == case.fills
+    assert (state.view().reported_quantity, state.view().remaining_quantity) == (left, 100 - left)
+    assert heard(*case.said, canceled(300, left)).view().closed
