@@ -201,10 +201,10 @@ def _read_terms(reading: Reading, report: ExecutionReport) -> None:
         return
     if report.exec_type is ExecType.REPLACED and report.cl_ord_id in reading.overtaken:
         return  # it came into force before the broker changed it
-    if _overtaken(reading, report):
-        return
     if report.exec_type is ExecType.RESTATED and report.order_quantity:
         reading.overtaken.add(report.cl_ord_id)
+    if _overtaken(reading, report):
+        return
     reading.amended_by = number
     reading.termed_at = report.transact_time or reading.termed_at
     reading.quantity = report.order_quantity or reading.quantity
