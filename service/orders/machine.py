@@ -70,7 +70,6 @@ def view(facts: Facts, reports: Iterable[Known], filled: int) -> View:
         take_terms(reading, one, shown.quantity)
     reading.by_rows = bool(in_force)
     read(reading, facts.requests, told)
-    _put_numbers(reading, [one for _, one in in_force])
     reading.reported = _counted(facts, reading)
     if facts.ended:
         reading.happens(Event(facts.ended))
@@ -81,7 +80,8 @@ def view(facts: Facts, reports: Iterable[Known], filled: int) -> View:
         _deny_birth(facts, reading)
     proven = {one.cl_ord_id: one for one in facts.proven}
     states = {one.cl_ord_id: _request_state(one, reading, proven.get(one.cl_ord_id)) for one in facts.requests}
-    return _conclude(facts, reading, states, filled, executed)
+    numbers = _with_rows(_in_turn(facts, reading), [one for _, one in in_force])
+    return _conclude(facts, reading, states, filled, executed, numbers)
 
 
 def _in_force(facts: Facts, denied: Container[str | None]) -> list[tuple[Request, Proven]]:
@@ -92,13 +92,29 @@ def _in_force(facts: Facts, denied: Container[str | None]) -> list[tuple[Request
     return [(one, shown[one.cl_ord_id]) for one in ours if one.kind is RequestKind.AMENDMENT]
 
 
-def _put_numbers(reading: Reading, shown: Iterable[Proven]) -> None:
-    """Numbers that only rows told, each behind the one it replaced: what a report told later stays the present one (P10)."""
+def _in_turn(facts: Facts, reading: Reading) -> list[str]:
+    """The numbers reports told, each behind those of earlier requests, whichever was heard first (P10). What only a refused
+    change was numbered with is none of the order's: it stands before them all."""
+    turns = {one.cl_ord_id: one.number for one in facts.requests}
+    refused = {name for name in reading.denied if name in turns}
+    found: list[tuple[int, str]] = []
+    latest = 0
+    for number, names in reading.numbers.items():
+        told = [turns.get(name or "", latest) for name in names - refused]
+        latest = max([latest, *told])
+        found.append((min(told, default=-1), number))
+    return [number for _, number in sorted(found, key=lambda one: one[0])]
+
+
+def _with_rows(told: Sequence[str], shown: Iterable[Proven]) -> tuple[str, ...]:
+    """With numbers that only rows told, each behind the one it replaced: what a report told later stays the present one."""
+    numbers = [*told]
     for one in shown:
-        known = [bare(number) for number in reading.numbers]
+        known = [bare(number) for number in numbers]
         if one.number is not None and bare(one.number) not in known:
             after = known.index(bare(one.original)) + 1 if bare(one.original) in known else len(known)
-            reading.numbers.insert(after, one.number)
+            numbers.insert(after, one.number)
+    return tuple(numbers)
 
 
 def _deny_birth(facts: Facts, reading: Reading) -> None:
@@ -165,7 +181,7 @@ def _confirmed(one: Request, reading: Reading) -> bool:
     return one.cl_ord_id in reading.confirmed and one.cl_ord_id not in reading.denied
 
 
-def _conclude(facts: Facts, reading: Reading, states: States, filled: int, executed: int) -> View:
+def _conclude(facts: Facts, reading: Reading, states: States, filled: int, executed: int, numbers: tuple[str, ...]) -> View:
     life = _life(facts, reading, states)
     over = life in ENDED or (life in DAY_OVER and not reading.outlives)
     pending = set() if life in ENDED else _pending(facts, reading, states, over)
@@ -183,7 +199,7 @@ def _conclude(facts: Facts, reading: Reading, states: States, filled: int, execu
         remaining_quantity=0 if terminal else quantity - executed,
         closed=closed,
         requests=states,
-        order_numbers=tuple(reading.numbers),
+        order_numbers=numbers,
         stray_rejects=reading.strays,
         restated_quantity=reading.restated,
     )

@@ -51,7 +51,7 @@ class Reading:
     final: set[str | None] = field(default_factory=set)
     denied: dict[str | None, str | None] = field(default_factory=dict)
     confirmed: set[str | None] = field(default_factory=set)
-    numbers: list[str] = field(default_factory=list)
+    numbers: dict[str, set[str | None]] = field(default_factory=dict)  # the broker's, with the ClOrdIDs they were told with
     drops: list[tuple[datetime | None, int]] = field(default_factory=list)
     refused: frozenset[str | None] = frozenset()  # changes that a report denies, wherever it stands
     strays: int = 0
@@ -167,8 +167,8 @@ def _read_report(reading: Reading, report: ExecutionReport) -> None:
 
 
 def _note_number(reading: Reading, report: ExecutionReport) -> None:
-    if report.order_id and report.order_id not in reading.numbers:
-        reading.numbers.append(report.order_id)
+    if report.order_id:
+        reading.numbers.setdefault(report.order_id, set()).add(report.cl_ord_id)
 
 
 def _read_quantity(reading: Reading, report: ExecutionReport) -> None:

@@ -1,4 +1,4 @@
-"""P6, P7: a report that was held up gets a later place in the stream than what happened after it. Its time tells."""
+"""P6, P7, P10: a report that was held up gets a later place in the stream than what happened after it. Its time tells."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,8 +12,9 @@ from ops.campaigns.orderings import Inquiry, Message, Sighted, apply
 from service.core.clock import KST
 from service.executions.matching import Trade, standing
 from service.executions.plain import Life, Told
-from service.gateway import ExecType, RequestKind
+from service.gateway import CancelReject, ExecType, RequestKind
 from service.orders.known import Known
+from service.orders.machine import Facts, View, view
 from service.orders.model import Request, RequestState
 from tests.makers import report
 
@@ -31,6 +32,9 @@ def request(cl: str, kind: RequestKind, number: int, quantity: int = 100, price:
 
 
 X = request("X", RequestKind.NEW, 0)
+Y = request("Y", RequestKind.AMENDMENT, 1, price=Decimal(71_000))
+Z = request("Z", RequestKind.AMENDMENT, 2, price=Decimal(72_000))
+C = request("C", RequestKind.CANCELLATION, 1)
 
 
 def fill(second: int, quantity: int, cum: int, exec_id: str | None, price: Decimal = WON, **more: Any) -> Known:
@@ -128,3 +132,44 @@ def test_p07_p12_an_inquiry_tells_nothing_about_the_time_after_a_bust_that_it_co
     assert tuple((one.quantity, one.price) for one in standing(state.life.fills)) == case.fills
     assert (state.view().reported_quantity, state.view().remaining_quantity) == (left, 100 - left)
     assert heard(*case.said, canceled(300, left)).view().closed
+
+
+# --- numbers ------------------------------------------------------------------------------------------------------------------
+
+
+def told(kind: ExecType, cl: str, number: str, status: str = "0") -> Known:
+    return report(kind, status, cl, cumulative_quantity=0, order_id=number, order_quantity=100)
+
+
+def seen(requests: tuple[Request, ...], *reports: Known) -> View:
+    return view(Facts(100, WON, requests), reports, 0)
+
+
+NEW, FIRST, SECOND = (
+    told(ExecType.NEW, "X", "1001"), told(ExecType.REPLACED, "Y", "1002"), told(ExecType.REPLACED, "Z", "1003"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "reports",
+    [(NEW, FIRST, SECOND), (NEW, SECOND, FIRST), (FIRST, SECOND, NEW), (SECOND, FIRST, NEW), (SECOND, NEW, FIRST)],
+    ids=["as sent", "the second amendment first", "the acknowledgement last", "backwards", "all mixed"],
+)
+def test_p10_the_last_requests_number_is_the_present_one_whichever_is_heard_first(reports: tuple[Known, ...]) -> None:
+    assert seen((X, Y, Z), *reports).order_numbers == ("1001", "1002", "1003")
+
+
+def test_p10_the_number_of_a_refused_cancellation_is_not_the_orders() -> None:
+    pending = told(ExecType.PENDING_CANCEL, "C", "1002", "6")
+    assert seen((X, C), NEW, pending).order_numbers[-1] == "1002"
+    refused = CancelReject("0", "1002", "C", "X", RequestKind.CANCELLATION, "0", "too late", None)
+    assert seen((X, C), NEW, pending, refused).order_numbers == ("1002", "1001")
+
+
+def test_p06_an_amendment_told_after_its_restatement_takes_nothing_back_though_an_execution_told_the_terms() -> None:
+    executed = report(ExecType.TRADE, "1", "Y", cumulative_quantity=5, order_quantity=70, transact_time=at(3))
+    restated = report(
+        ExecType.RESTATED, "0", "Y", cumulative_quantity=0, order_quantity=70, restatement_reason="2", transact_time=at(2)
+    )
+    replaced = report(ExecType.REPLACED, "0", "Y", cumulative_quantity=0, order_quantity=80, transact_time=at(1))
+    assert seen((X, Y), NEW, executed, restated, replaced).quantity == 70
