@@ -48,7 +48,7 @@ async def amend(
 
     async def effect(connection: AsyncConnection, order: Order) -> Order:
         now = desk.clock.now()
-        await _check(desk, connection, order, rules, price, quantity, now)
+        await _check(desk, connection, order, rules, price, quantity, principal, now)
         request = await _request(connection, order, price, quantity, principal, now)
         return await _write(desk, connection, order, request, principal, request_id, now)
 
@@ -73,13 +73,14 @@ async def _check(
     rules: MarketRules,
     price: Decimal | None,
     quantity: int | None,
+    principal: Principal,
     now: datetime,
 ) -> None:
     if not desk.licence_valid(kst_date(now)):
         raise Forbidden("licence-required", "The service has no discretionary-investment licence that is valid today.")
     gate = await controls.gate(connection, desk.com_id)
     watch(gate)
-    if halted := stopped(gate, subject(order)):
+    if halted := stopped(gate, subject(order)) or stopped(gate, subject(order, asked_by=principal.user_id)):
         raise Conflict(halted[0].code, halted[0].message, violations=tuple(halted))
     _check_state(order)
     found = amendment_violations(order, price, quantity)

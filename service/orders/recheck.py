@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 from service.controls.model import Gate, Subject
 from service.core.clock import kst_date
@@ -45,7 +46,7 @@ class Standing:
     mandate_status: str | None
     starts_on: date | None
     ends_on: date | None
-    entitled: bool  # the manager is an active one
+    entitled: bool  # who asked for the request is an active manager
     assigned: bool
     halted: bool
     twin_in_doubt: bool  # a new order like this one is unknown, and no decision lets this one pass
@@ -75,11 +76,16 @@ def verdict(recheck: Recheck, order: Order, request: Request, gate: Gate, standi
         return Verdict("too-late") if now >= request.send_by else GO
     if now >= request.send_by:
         return Verdict("stream-blind" if gate.blind else "clock-wrong" if gate.clock_wrong else "too-late")
-    reason = _own(recheck, order, request, now) or gate.refusal(subject(order)) or standing.refusal(kst_date(now))
+    reason = _own(recheck, order, request, now) or _stopped(gate, order, request) or standing.refusal(kst_date(now))
     reason = reason or _limits(order, request, standing)
     if reason is not None:
         return Verdict(reason)
     return WAIT if gate.blind or gate.clock_wrong else GO
+
+
+def _stopped(gate: Gate, order: Order, request: Request) -> str | None:
+    """A halt of a manager stops what was asked for on their orders, and what they ask for on orders of another."""
+    return gate.refusal(subject(order)) or gate.refusal(subject(order, asked_by=request.user_id))
 
 
 def _own(recheck: Recheck, order: Order, request: Request, now: datetime) -> str | None:
@@ -101,6 +107,6 @@ def _limits(order: Order, request: Request, standing: Standing) -> str | None:
     )  # fmt: skip
 
 
-def subject(order: Order) -> Subject:
-    """What a halt may name of an order."""
-    return Subject(order.broker, order.account_id, order.isin, order.manager_id)
+def subject(order: Order, asked_by: UUID | None = None) -> Subject:
+    """What a halt may name of an order. `asked_by`: who asks for a change of it, in its manager's place."""
+    return Subject(order.broker, order.account_id, order.isin, asked_by or order.manager_id)

@@ -65,13 +65,13 @@ def _after_now(seconds: Any) -> ColumnElement[datetime]:
 
 @dataclass(frozen=True)
 class Picked:
-    """A request whose order is locked, and whose it is."""
+    """A request whose order is locked, and who asked for it: an amendment may be another manager's than the order."""
 
     order_id: UUID
     request_id: UUID
     cancels: bool
     account_id: UUID
-    manager_id: UUID | None
+    user_id: UUID | None
     isin: str
     business_date: date
 
@@ -99,15 +99,15 @@ def _queue(limit: ColumnElement[int]) -> Select[Any]:
     queued, sent_later = literal_column("'queued'", Text), c.kind != literal_column("'cancellation'")
     ripe = or_(c.retry_at.is_(None), c.retry_at <= func.clock_timestamp())
     order = (
-        select(orders.c.account_id, orders.c.manager_id, orders.c.isin, orders.c.business_date)
+        select(orders.c.account_id, orders.c.isin, orders.c.business_date)
         .where(orders.c.id == c.order_id)
         .with_for_update(skip_locked=True)
         .lateral("its_order")
     )
     return (
         select(
-            c.order_id, c.id.label("request_id"), (~sent_later).label("cancels"), c.queued_at, c.cl_ord_id, order.c.account_id,
-            order.c.manager_id, order.c.isin, order.c.business_date,
+            c.order_id, c.id.label("request_id"), (~sent_later).label("cancels"), c.queued_at, c.cl_ord_id, c.user_id,
+            order.c.account_id, order.c.isin, order.c.business_date,
         )
         .select_from(order_request.join(order, true()))
         .where(
@@ -181,7 +181,7 @@ LOOK = HotStatement(_look())
 
 async def look(connection: asyncpg.Connection, one: Picked, com_id: str | None) -> Look:
     row = await LOOK.row(
-        connection, order_id=one.order_id, request_id=one.request_id, account_id=one.account_id, user_id=one.manager_id,
+        connection, order_id=one.order_id, request_id=one.request_id, account_id=one.account_id, user_id=one.user_id,
         isin=one.isin, symbol=None, business_date=one.business_date, com_id=com_id,
     )  # fmt: skip
     if row is None or row["number"] is None:

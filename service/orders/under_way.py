@@ -1,6 +1,6 @@
 """Sends that were claimed and have no answer yet: what a halt tells whoever presses it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -26,14 +26,13 @@ async def again(connection: AsyncConnection, request_ids: Sequence[UUID]) -> lis
 def _named(scope: Scope, target: str | None) -> list[ColumnElement[bool]]:
     if scope is Scope.FIRM or target is None:
         return []
-    columns: dict[Scope, tuple[ColumnElement[Any], Any]] = {
-        Scope.BROKER: (orders.c.broker, str),
-        Scope.ACCOUNT: (orders.c.account_id, UUID),
-        Scope.INSTRUMENT: (orders.c.isin, str),
-        Scope.MANAGER: (orders.c.manager_id, UUID),
+    named: dict[Scope, Callable[[str], ColumnElement[bool]]] = {
+        Scope.BROKER: lambda code: orders.c.broker == code,
+        Scope.ACCOUNT: lambda account: orders.c.account_id == UUID(account),
+        Scope.INSTRUMENT: lambda isin: orders.c.isin == isin,
+        Scope.MANAGER: lambda user: or_(orders.c.manager_id == UUID(user), order_request.c.user_id == UUID(user)),
     }
-    column, read = columns[scope]
-    return [column == read(target)]
+    return [named[scope](target)]
 
 
 def _question(*which: ColumnElement[bool]) -> Select[Any]:

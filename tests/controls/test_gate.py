@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -77,6 +78,36 @@ async def test_p15_a_halt_stops_what_it_names_in_the_claim(life: Life, scope: st
     assert life.gateway.sends == []
     assert [(row["state"], row["reason"]) for row in await life.requests()] == [("refused", "halted")]
     assert (await life.cash())["reserved"] == 0
+
+
+@pytest.mark.parametrize(
+    ("gone", "change", "reason"),
+    [
+        ("asker", "update mandate_manager set revoked_at = now() where user_id = $1", "manager-not-assigned"),
+        ("asker", "update app_user set active = false where id = $1", "manager-not-entitled"),
+        ("asker", "halt", "halted"),
+        ("giver", "halt", "halted"),
+        ("giver", "update mandate_manager set revoked_at = now() where user_id = $1", None),
+    ],
+    ids=["asker-taken-off", "asker-switched-off", "asker-halted", "giver-halted", "giver-taken-off"],
+)
+async def test_p16_an_amendment_rests_on_the_rights_of_whoever_asked_for_it(
+    life: Life, gone: str, change: str, reason: str | None
+) -> None:
+    """Two managers of one mandate: the second amends what the first has ordered."""
+    order_id = await life.submit()
+    await life.dispatch()
+    await life.receive(ack(life.gateway.sends[0].cl_ord_id))
+    giver, asker = life.world.manager, life.world.other_manager
+    assign = "insert into mandate_manager (id, mandate_id, user_id, assigned_at) values ($1, $2, $3, $4)"
+    await fetch(life.urls.superuser, assign, uuid7(), life.world.mandate, asker.user_id, MORNING)
+    there = Life(life.app, life.worker, life.urls, life.clock, replace(life.world, manager=asker))
+    assert (await there.amend(order_id, "a1", price=Decimal(69_000))).status == 201
+    user = {"asker": asker, "giver": giver}[gone].user_id
+    await (halt(life, "manager", str(user)) if change == "halt" else fetch(life.urls.superuser, change, user))
+    await life.dispatch()
+    assert len(life.gateway.sends) == (1 if reason else 2)
+    assert (await life.requests())[1]["reason"] == reason
 
 
 async def test_p15_a_halt_stops_nobody_else(life: Life) -> None:

@@ -226,7 +226,7 @@ async def test_a_request_somebody_else_settled_meanwhile_is_left_alone(life: Lif
     picked = Picked(order_id, request, False, world.account, world.manager.user_id, ISIN, TODAY)
     async with life.worker.hot() as connection:
         looks = [(picked, await look(connection, picked, None))]
-        assert await life.dispatcher._claim(connection, looks, life.clock.now()) == (False, ())
+        assert await life.dispatcher._claim(connection, looks, life.clock.now(), 0.0) == (False, ())
     after = await life.order()
     assert (after["status"], after["version"]) == ("canceled", before["version"])
     assert (await life.requests())[0]["reason"] == "withdrawn"
