@@ -43,6 +43,7 @@ class Standing:
 
     contract_status: str | None
     vanished: bool
+    same_mandate: bool  # the account still belongs to the one the order was given under
     mandate_status: str | None
     starts_on: date | None
     ends_on: date | None
@@ -58,7 +59,7 @@ class Standing:
         if self.contract_status != "0" or self.vanished:
             return "contract-not-in-force"
         in_term = self.starts_on is not None and self.starts_on <= on and (self.ends_on is None or on <= self.ends_on)
-        if self.mandate_status != "in_force" or not in_term:
+        if not self.same_mandate or self.mandate_status != "in_force" or not in_term:
             return "mandate-not-in-force"
         if not self.entitled:
             return "manager-not-entitled"

@@ -168,6 +168,7 @@ def _look() -> Select[Any]:
         .add_columns(
             twin_part(bindparam("request_id", type_=Uuid)).label("twin_in_doubt"), entitled_part().label("entitled"),
             number_part().label("number"), made.label("attempts"), gate,
+            (mandate.c.mandate_id == orders.c.mandate_id).label("same_mandate"),
             account.c.contract_status, account.c.vanished, mandate.c.status.label("mandate_status"), mandate.c.starts_on,
             mandate.c.ends_on, mandate.c.assigned, mandate.c.limits, mandate.c.turnover, instrument.c.halted,
         )
@@ -187,7 +188,8 @@ async def look(connection: asyncpg.Connection, one: Picked, com_id: str | None) 
     if row is None or row["number"] is None:
         raise RuntimeError("a locked order without its row or its account")
     standing = Standing(
-        row["contract_status"], bool(row["vanished"]), row["mandate_status"], row["starts_on"], row["ends_on"],
+        row["contract_status"], bool(row["vanished"]), bool(row["same_mandate"]), row["mandate_status"], row["starts_on"],
+        row["ends_on"],
         row["entitled"], bool(row["assigned"]), bool(row["halted"]), row["twin_in_doubt"],
         orjson.loads(row["limits"] or "{}"), Won(row["turnover"] or 0),
     )  # fmt: skip

@@ -454,6 +454,21 @@ async def test_p16_limits_drawn_tighter_after_submission_stop_the_send(
     assert len(life.gateway.sends) == (0 if reason else 1)
 
 
+async def test_p16_an_order_of_one_mandate_does_not_go_out_under_another(life: Life) -> None:
+    """The account moved to a mandate of the same manager, whose limits and turnover have not seen the order."""
+    await life.submit()
+    world = life.world
+    theirs = (
+        await fetch(life.urls.superuser, "select mandate_id from mandate_account where account_id = $1", world.other_account)
+    )[0][0]
+    assign = "update mandate_manager set user_id = $1 where mandate_id = $2"
+    await fetch(life.urls.superuser, assign, world.manager.user_id, theirs)
+    await fetch(life.urls.superuser, "update mandate_account set mandate_id = $1 where account_id = $2", theirs, world.account)
+    await life.dispatch()
+    assert life.gateway.sends == []
+    assert (await life.requests())[0]["reason"] == "mandate-not-in-force"
+
+
 async def test_too_late_is_refused_without_a_send(life: Life) -> None:
     await life.submit()
     life.clock.moment = life.clock.moment.replace(minute=1)
