@@ -97,17 +97,17 @@ FOLLOWED: dict[int | str, dict[str, Any]] = {
 
 
 async def reader(request: Request, principal: Annotated[Principal, require(*READERS)]) -> feed.Reader:
-    """Follows in the caller's books, for as long as the key is good."""
-    app, token = request.app, request.headers["authorization"].partition(" ")[2]
+    """Follows in the caller's books, for as long as the key is good and they are the caller's."""
+    app, token, books = request.app, request.headers["authorization"].partition(" ")[2], books_of(principal)
 
     async def entitled() -> bool:
         try:
             present: Principal = await app.state.authenticate(token)
         except ServiceError:
             return False
-        return present.has(*READERS)
+        return present.has(*READERS) and books_of(present) == books
 
-    return feed.Reader(app.state.wiring.transaction, books_of(principal), entitled, app.state.ending.is_set)
+    return feed.Reader(app.state.wiring.transaction, books, entitled, app.state.ending.is_set)
 
 
 Following = Annotated[feed.Reader, Depends(reader)]

@@ -12,8 +12,10 @@ import httpx
 import jsonschema_rs
 import pytest
 import uvicorn
+from fastapi import Request
 
 from service.app import _Server
+from service.console.routes import reader
 from service.infra import feed, leases
 from service.infra.db import Database
 from tests.conftest import opened
@@ -126,6 +128,23 @@ async def test_a_stream_ends_when_the_process_is_told_to_end(api: Api) -> None:
         api.wiring.notifier.poke(feed.CHANNEL)
         assert [line async for line in lines if line.startswith("data: ")] == []
     api.app.state.ending.clear()
+
+
+@pytest.mark.parametrize("roles", [["manager"], ["compliance", "manager"], ["administrator"]], ids="-".join)
+async def test_a_stream_ends_when_its_books_are_no_longer_the_callers(api: Api, roles: list[str]) -> None:
+    """Who read all books and is a manager now must not go on hearing of another's."""
+    token = api.keys["compliance"]
+    principal = await api.app.state.authenticate(token)
+    scope = {"type": "http", "app": api.app, "headers": [(b"authorization", f"Bearer {token}".encode())]}
+    follower = await reader(Request(scope), principal)
+    assert await follower.entitled()
+    user = f"/v1/users/{principal.user_id}"
+    try:
+        assert (await api.call("administrator", "PATCH", user, json={"roles": roles})).status_code == 200
+        assert not await follower.entitled()
+    finally:
+        await api.call("administrator", "PATCH", user, json={"roles": ["compliance"]})
+    assert await follower.entitled()
 
 
 async def test_an_id_beyond_the_end_is_refused(api: Api) -> None:
