@@ -54,6 +54,7 @@ class Why:
     request_id: str | None = None
 
 
+AT_ONCE = 500  # messages put back in one transaction
 COLUMNS = ("raw_id", "arrived", "com_id", "seq", "state", "reason", "order_id", "received_at", "settled_at")
 
 
@@ -90,14 +91,16 @@ async def replay(
 
 
 async def replay_all(transaction: Transaction, state: Aside, *, reason: str, by: str = "") -> int:
-    """The same for every message of a state. Returns how many wait now."""
-    done = 0
+    """The same for every message of a state, once: one that is set aside again meanwhile stays so. Returns how many were put
+    back."""
+    done, after = 0, 0
     while True:
         async with transaction() as connection:
-            found = await set_aside(connection, state=state, limit=500)
-            if not found:
-                return done
+            found = await set_aside(connection, state=state, limit=AT_ONCE, after=after)
             done += await _put_back(connection, found, Why(reason, by))
+        if not found:
+            return done
+        after = found[-1].arrived
 
 
 async def _put_back(connection: AsyncConnection, found: Sequence[MessageRow], why: Why) -> int:

@@ -11,6 +11,7 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from service.audit.evidence import Vault
 from service.core.clock import real_now
@@ -24,6 +25,7 @@ from service.infra.logs import clean_text
 
 SHOWN = 4000  # bytes of a message that cannot be read
 DIGITS = re.compile(r"[0-9][0-9-]{5,}")  # what could be an account number
+FREE_TEXT = {"text", "reason", "reject_reason"}  # of a report: whatever its sender likes to say
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ async def _show(world: World, raw_id: UUID) -> list[str]:
     async with world.transaction() as connection:
         found = await messages.find(connection, raw_id)
         body = (await world.vault.read(connection, [raw_id])).get(raw_id)
-    told = [f"{one.name}: {getattr(found, one.name)}" for one in fields(found)]
+    told = [clean_text(f"{one.name}: {getattr(found, one.name)}") for one in fields(found)]
     if body is None:
         return [*told, "it does not decrypt with this data key"]
     report = world.read_report(RawReport(found.com_id, None, found.seq, body))
@@ -88,11 +90,17 @@ async def _show(world: World, raw_id: UUID) -> list[str]:
 
 
 def _said(report: Report, body: bytes) -> list[str]:
-    """Read by meaning where it can be; an account number there is masked by its type, in plain bytes by its look."""
+    """Read by meaning where it can be; an account number there is masked by its type, in sentences and bytes by its look."""
     if isinstance(report, Unreadable):
         text = body[:SHOWN].decode("utf-8", "backslashreplace")
-        return [f"cannot be read: {report.reason}", DIGITS.sub(_masked, clean_text(text))]
-    return [f"  {one.name}: {getattr(report, one.name)}" for one in fields(report) if getattr(report, one.name) is not None]
+        return [clean_text(f"cannot be read: {report.reason}"), _discreet(text)]
+    said = {one.name: getattr(report, one.name) for one in fields(report)}
+    written = {name: str(value) for name, value in said.items() if value is not None}
+    return [f"  {name}: {_discreet(value) if name in FREE_TEXT else clean_text(value)}" for name, value in written.items()]
+
+
+def _discreet(text: str) -> str:
+    return DIGITS.sub(_masked, clean_text(text))
 
 
 def _masked(found: re.Match[str]) -> str:
@@ -112,5 +120,6 @@ def _print(rows: list[MessageRow]) -> None:
     table = Table("message", "state", "reason", "since", "order")
     for one in rows:
         age = real_now() - (one.settled_at or one.received_at)
-        table.add_row(str(one.raw_id), one.state, one.reason, f"{age.total_seconds() // 60:.0f} min", str(one.order_id or ""))
+        said = (str(one.raw_id), one.state, one.reason or "", f"{age.total_seconds() // 60:.0f} min", str(one.order_id or ""))
+        table.add_row(*[Text(clean_text(cell)) for cell in said])  # Text: what a broker wrote in brackets is no markup
     Console(width=150).print(table)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from ops.invariants import violations
@@ -16,7 +17,7 @@ from service.core.secret import AccountNumber
 from service.executions import messages
 from service.executions.messages import Aside
 from service.executions.messages_commands import World, make_commands
-from service.gateway import RawReport
+from service.gateway import RawReport, Unreadable
 from service.infra.db import Database
 from tests.conftest import DatabaseUrls
 from tests.executions.test_order_life import VAULT, Life, ack, trade
@@ -92,9 +93,24 @@ async def test_p11_a_true_fill_our_counters_cannot_bear_is_told_at_the_order(lif
     ]  # fmt: skip
 
 
-async def test_the_command_line_lists_shows_and_replays(life: Life) -> None:
-    raw_id = await unreadable(life, await sent(life))
+async def test_p19_all_of_a_state_are_put_back_once_however_fast_they_are_set_aside_again(life: Life) -> None:
+    """The worker is at it as well: nothing was mended, and each message is set aside again before the next look."""
+    await unreadable(life, await sent(life))
+    life.gateway.reports.clear()
 
+    @asynccontextmanager
+    async def beside_a_worker(**books: Any) -> AsyncIterator[Any]:
+        async with life.worker.transaction(**books) as connection:
+            yield connection
+        await life.applier.apply_waiting()
+
+    async with asyncio.timeout(20):
+        assert await messages.replay_all(beside_a_worker, Aside.PARKED, reason="hope") == 1
+    told = await fetch(life.urls.superuser, "select kind from audit.record where kind like 'message.%' order by arrived")
+    assert [row[0] for row in told] == ["message.parked", "message.replayed", "message.parked"]
+
+
+def commands_of(life: Life) -> typer.Typer:
     @asynccontextmanager
     async def opened() -> AsyncIterator[World]:
         database = Database(life.urls.worker, application="ilim-messages", pool_size=1, hot_pool_size=1)
@@ -104,7 +120,32 @@ async def test_the_command_line_lists_shows_and_replays(life: Life) -> None:
         finally:
             await database.close()
 
-    commands, runner = make_commands(opened), CliRunner()
+    return make_commands(opened)
+
+
+async def test_p32_what_a_broker_wrote_cannot_fool_who_looks_at_it(life: Life) -> None:
+    """Brackets are no markup, an escape does not clear the screen, and a number in a sentence is masked like any other."""
+    cl = await sent(life)
+    strange = b"strange"
+    life.gateway.reports[strange] = Unreadable("unknown-code: ExecType [/x]\x1b[2J")
+    await life.inbox.store([RawReport("F0001", TODAY, 51, strange)])
+    words = "account 1234567890 [/b]\x1b[2J\u202e short of means"
+    await life.receive(replace(trade(cl, 11, 11), text=words))
+    commands, runner = commands_of(life), CliRunner()
+    listed = await asyncio.to_thread(runner.invoke, commands, ["list"])
+    assert (listed.exit_code, "[/x]" in listed.output) == (0, True)
+    quarantined = (await fetch(life.urls.superuser, "select raw_id from inbox where state = 'quarantined'"))[0][0]
+    parked = (await fetch(life.urls.superuser, "select raw_id from inbox where state = 'parked'"))[0][0]
+    shown = [await asyncio.to_thread(runner.invoke, commands, ["show", str(one)]) for one in (quarantined, parked)]
+    said = "".join(one.output for one in [listed, *shown])
+    assert "short of means" in said
+    assert cl in said
+    assert [one for one in ("1234567890", "\x1b", "\u202e") if one in said] == []
+
+
+async def test_the_command_line_lists_shows_and_replays(life: Life) -> None:
+    raw_id = await unreadable(life, await sent(life))
+    commands, runner = commands_of(life), CliRunner()
     listed = await asyncio.to_thread(runner.invoke, commands, ["list"])
     assert str(raw_id) in listed.output
     assert "not-json" in listed.output
