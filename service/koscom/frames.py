@@ -37,10 +37,10 @@ def day_of(text: str) -> date | None:
 
 
 def heart_beats(header: str) -> tuple[float, float]:
-    """(what the server sends, what it wants), in seconds."""
+    """(what the server sends, what it wants), in seconds; none where that is no pair of numbers."""
     try:
         sends, wants = (int(part) / 1000 for part in header.split(","))
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0, 0.0
     return max(sends, 0.0), max(wants, 0.0)
 

@@ -375,6 +375,14 @@ async def test_heart_beats_go_out_as_agreed() -> None:
     assert beats
 
 
+@pytest.mark.parametrize("header", ["", ",", "a,b", "1", "1,2,3", "-5,-5", "9" * 400 + ",0", "0," + "9" * 5000], ids=range(8))
+async def test_p19_a_heart_beat_that_is_no_pair_of_numbers_keeps_nobody_from_reading(header: str) -> None:
+    broker, listener = Broker(on_subscribe=[message(1)], heart_beat=header), Listener()
+    async with reading(broker, listener):
+        await listener.until(lambda: "live" in listener.states)
+    assert (broker.connections, listener.numbers()) == (1, [1])
+
+
 async def test_time_in_the_store_is_not_silence_of_the_server() -> None:
     release = asyncio.Event()
 
