@@ -18,11 +18,12 @@ from service.executions.fills import Dated, costs_of, net, new_fills, restated, 
 from service.executions.matching import Trade, inquired
 from service.executions.sighting import Sighted
 from service.executions.strangers import Rows, terms_of_rows
-from service.gateway import BrokerProfile, Gateway, RequestKind
+from service.gateway import BrokerProfile, ExecutionReport, Gateway, RequestKind
 from service.infra.effects import Change
 from service.orders import known, whole
 from service.orders.advance import Cause, facts_of, step, write_steps
 from service.orders.doubt import ended_on_absence, ended_unanswered
+from service.orders.identity import REVERSING
 from service.orders.known import Sightings
 from service.orders.machine import view
 from service.orders.model import Order, Proven, RequestState, Status
@@ -45,7 +46,7 @@ async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: 
     before = (await whole.read(connection, [found.order.id]))[found.order.id]
     order, found, profile = before.order, replace(found, order=before.order), gateway.profile(found.order.broker)
     live = not order.closed or ended_on_absence(order)
-    if not live and not ended_unanswered(order):
+    if not live and not ended_unanswered(order) and not (found.crossed_its_end and not _undone(before)):
         return order
     ended = found.ended(seen.asked_at, before.seen) if live else None
     claims = live and _claims_anew(before.seen, found, seen.asked_at)
@@ -85,6 +86,11 @@ async def sight_stranger(
     found = Sighted(order, tuple(rows), terms.number, gateway.profile(account.broker).cancelled_words)
     await sight(connection, found, seen, dated, gateway)
     return order
+
+
+def _undone(known: Whole) -> bool:
+    """Whether something of it was busted or corrected: a list may go on showing that, and is no evidence of more."""
+    return any(isinstance(one, ExecutionReport) and one.exec_type in REVERSING for one in known.reports)
 
 
 def _claims_anew(before: Sightings, found: Sighted, asked_at: datetime) -> bool:

@@ -47,6 +47,12 @@ class Sighted:
         return sum(row.executed_quantity for _, row in self.rows if not row.is_cancel)
 
     @property
+    def crossed_its_end(self) -> bool:
+        """Whether the rows list executions that a closed order lacks by all that was told of it."""
+        listed = sum(one.quantity for _, row in self.rows for one in row.executions)
+        return self.order.closed and self.order.executed_at_least < self.executed == listed <= self.order.quantity
+
+    @property
     def present(self) -> OrderRow | None:
         """The row of the order as it is now: the one that no amendment has replaced, if that is one."""
         plain = [row for _, row in self.rows if _is_of_the_order(row)]

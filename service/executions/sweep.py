@@ -278,7 +278,8 @@ async def _numbers(connection: AsyncConnection, order: Order) -> set[str]:
 
 async def _show(applier: Applier, found: Sighted, seen: Seen, dated: Dated) -> Shown:
     """What its rows do to one order of ours, and whether a person must look at what they show otherwise."""
-    if not found.order.closed or ended_on_absence(found.order) or ended_unanswered(found.order):
+    looked_at = not found.order.closed or ended_on_absence(found.order) or ended_unanswered(found.order)
+    if looked_at or found.crossed_its_end:
         found = await _apply(applier, found, seen, dated)
     if not worth_a_review(found):
         return Shown.ALL

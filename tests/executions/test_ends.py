@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from ops.invariants import violations
 from service.core.clock import ManualClock
 from service.executions.sighting import LOOKS_APART, Sighted
 from service.executions.sweep import sweep_account
-from service.gateway import CallClass, ExecutionRow, OrderRow, RequestKind
+from service.gateway import CallClass, ExecType, ExecutionRow, OrderRow, RequestKind
 from service.infra.db import Database
 from service.orders import store
 from service.orders.known import Look, Sightings
@@ -19,7 +20,7 @@ from tests.conftest import DatabaseUrls
 from tests.executions.sandboxed import Sandboxed
 from tests.executions.test_order_life import Life, trade
 from tests.executions.test_order_trouble import Asked, acknowledged, row
-from tests.makers import MORNING, TODAY, fetch, make_world
+from tests.makers import MORNING, TODAY, fetch, make_world, report
 
 
 @pytest.fixture
@@ -157,6 +158,26 @@ async def test_p07_a_fill_that_crossed_the_end_still_counts(life: Life) -> None:
     await life.receive(trade(cl, 4, 4))
     order = await life.order()
     assert (order["status"], order["filled_quantity"], order["closed"]) == ("canceled", 4, True)
+
+
+@pytest.mark.parametrize("busted", [False, True], ids=["nobody told", "told and busted"])
+async def test_p07_a_fill_that_crossed_the_end_counts_when_only_a_list_shows_it(life: Life, busted: bool) -> None:
+    """A list may lag, and the report be lost. What was busted stays so, however long a list shows it."""
+    _, cl = await acknowledged(life)
+    if busted:
+        await life.receive(
+            trade(cl, 4, 4, exec_id="E1"), report(ExecType.TRADE_CANCEL, "0", cl, exec_ref_id="E1", cumulative_quantity=0)
+        )
+    await life.receive(report(ExecType.CANCELED, "4", cl, cumulative_quantity=0, leaves_quantity=0))
+    assert (await life.order())["closed"]
+    life.clock.advance(timedelta(minutes=2))
+    late = row(life, 4, "취소확인", executions=(ExecutionRow(4, Decimal(70_000), "1", None),))
+    for _ in range(2):
+        order = await asked(life, late)
+    expected = 0 if busted else 4
+    assert (order["status"], order["filled_quantity"], order["closed"]) == ("canceled", expected, True)
+    assert sum(one["quantity"] for one in await life.fills()) == expected
+    assert await violations(life.urls.superuser) == []
 
 
 async def test_p03_the_fills_come_with_the_end(life: Life) -> None:
