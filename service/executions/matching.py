@@ -216,8 +216,8 @@ def _target(book: Sequence[Fill], said: Pushed, reversal: Reversal, corrected: d
     holding = standing(book)
     candidates = [one for one in holding if one.evidence not in reversal.evidences]
     ref, tried = reversal.exec_ref, set[str | None]()
+    excess = sum(one.quantity for one in holding) - said.cumulative
     if not telling(ref):
-        excess = sum(one.quantity for one in holding) - said.cumulative
         return _by_drop(candidates, reversal, excess)
     while telling(ref) and ref not in tried:
         tried.add(ref)
@@ -225,7 +225,7 @@ def _target(book: Sequence[Fill], said: Pushed, reversal: Reversal, corrected: d
         if found is not None:
             return found
         ref = corrected.get(ref)  # some name the execution as it was first told, not its correction
-    return None
+    return _only_listed([one for one in candidates if one.quantity == excess], said, reversal.exec_ref or "")
 
 
 def _named(candidates: Sequence[Fill], said: Pushed, ref: str | None) -> Fill | None:
@@ -234,6 +234,15 @@ def _named(candidates: Sequence[Fill], said: Pushed, ref: str | None) -> Fill | 
     fitting = [one for one in candidates if not keys or (one.quantity, one.price) in keys]
     numbered = [one for one in fitting if one.exec_id == ref]
     return next(iter(numbered or (fitting if keys else ())), None)
+
+
+def _only_listed(candidates: Sequence[Fill], said: Pushed, ref: str) -> Fill | None:
+    """Of fills that are just what we hold beyond the broker's count the one that only an inquiry showed: where brokers number
+    executions in their lists, the number in the stream ends in that one."""
+    told = {evidence for one in said.trades for evidence in (one.evidence, *one.also)}
+    listed = [one for one in candidates if one.evidence not in told and telling(one.exec_id)]
+    fitting = [one for one in listed if ref.endswith(one.exec_id or ref)]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _by_drop(candidates: Sequence[Fill], reversal: Reversal, excess: int) -> Fill | None:

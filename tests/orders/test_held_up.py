@@ -1,6 +1,6 @@
 """P6, P7, P10: a report that was held up gets a later place in the stream than what happened after it. Its time tells."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -132,6 +132,18 @@ def test_p07_p12_an_inquiry_tells_nothing_about_the_time_after_a_bust_that_it_co
     assert tuple((one.quantity, one.price) for one in standing(state.life.fills)) == case.fills
     assert (state.view().reported_quantity, state.view().remaining_quantity) == (left, 100 - left)
     assert heard(*case.said, canceled(300, left)).view().closed
+
+
+@pytest.mark.parametrize("after_all", [False, True], ids=["never told", "told after all"])
+@pytest.mark.parametrize("corrects", [False, True], ids=["bust", "correction"])
+def test_p12_a_reversal_of_what_only_an_inquiry_listed_knows_it_by_the_end_of_its_number(corrects: bool, after_all: bool) -> None:
+    shown = look(100, *ROWS)
+    shown = replace(shown, trades=tuple(replace(one, exec_id=str(i)) for i, one in enumerate(shown.trades, start=1)))
+    undone = corrected(200, 45, "20261123E2", "20261123E3", 25, WON) if corrects else undo(200, 20, "20261123E2", "20261123E3")
+    said = (fill(1, 20, 20, "20261123E1"), shown, undone, *[fill(2, 30, 50, "20261123E2", DEARER)] * after_all)
+    state = heard(*said)
+    assert [one.quantity for one in standing(state.life.fills)] == ([20, 25] if corrects else [20])
+    assert (state.life.unresolved, state.view().reported_quantity) == ((), 45 if corrects else 20)
 
 
 # --- numbers ------------------------------------------------------------------------------------------------------------------
