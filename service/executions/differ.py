@@ -12,13 +12,14 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.money import plain
+from service.executions.impossible import ever_asked
 from service.executions.sight import Seen
 from service.executions.sighting import Sighted
 from service.gateway import Gateway, OrderRow
 from service.infra.metrics import counter
 from service.orders import whole
 from service.orders.advance import Cause, step, write_steps
-from service.orders.model import BY_INQUIRY, OPEN_REQUEST, OTHER_PRICES, OTHER_QUANTITY, SHOWS_LESS, Order
+from service.orders.model import BY_INQUIRY, OPEN_REQUEST, OTHER_PRICES, OTHER_QUANTITY, SHOWS_LESS, SHOWS_MORE, Order
 
 log = structlog.get_logger()
 
@@ -54,6 +55,8 @@ def difference(found: Sighted) -> Difference | None:
     """What the rows show otherwise than a quiet order has it."""
     order, rows = found.order, [row for _, row in found.rows if not row.is_cancel]
     listed = [max(row.executed_quantity, sum(one.quantity for one in row.executions)) for row in rows]
+    if not order.external and found.executed > ever_asked(order):
+        return Difference(SHOWS_MORE, str(order.filled_quantity), str(found.executed))
     if sum(listed) < order.filled_quantity:
         return Difference(SHOWS_LESS, str(order.filled_quantity), str(sum(listed)))
     amount = sum(one.quantity * one.price for row in rows for one in row.executions)

@@ -1,12 +1,17 @@
 """What no broker can mean (P11): such a message is quarantined and alarmed, never clamped and never dropped."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 
-from service.gateway import CancelReject, ExecType, ExecutionReport, RequestKind, Side
+from service.gateway import CancelReject, ExecType, ExecutionReport, OrderRow, RequestKind, Side
 from service.orders.model import Order
 
 LONGEST_TEXT = 4000  # characters; it stands in the order, in answers and in the ledger
 FINEST_PRICE = Decimal("0.0001")  # won; the tables keep no finer one, and nothing is rounded unseen (P33)
+
+
+class Impossible(ValueError):
+    """Rows of an inquiry that cannot be about this order; the word says why."""
 
 
 def impossible(order: Order, account_number: str, report: ExecutionReport | CancelReject) -> str | None:
@@ -46,9 +51,22 @@ def _impossible_quantity(order: Order, report: ExecutionReport) -> str | None:
 def _most(order: Order, report: ExecutionReport) -> int:
     """As many shares the order may ever have had. A report is no excuse for itself: nobody enlarges an order of ours (P14) but
     a restatement. What we did not send may be larger than its first report said."""
-    asked = max([order.quantity, *[one.quantity for one in order.requests]])
+    asked = ever_asked(order)
     believed = order.external or report.exec_type is ExecType.RESTATED
     return max(asked, report.order_quantity or 0) if believed else asked
+
+
+def ever_asked(order: Order) -> int:
+    """The largest quantity the order ever had, in shares."""
+    return max([order.quantity, *[one.quantity for one in order.requests]])
+
+
+def impossible_rows(order: Order, rows: Iterable[OrderRow]) -> str | None:
+    """Why rows of an inquiry cannot be about this order, or None. Of what we did not send they tell the quantity themselves."""
+    told = [one for one in rows if not one.is_cancel]
+    if not order.external and sum(one.executed_quantity for one in told) > ever_asked(order):
+        return "overfill"
+    return "price-too-fine" if any(_too_fine(one.price) for row in told for one in row.executions) else None
 
 
 def _tells_terms(order: Order, report: ExecutionReport) -> bool:
@@ -61,4 +79,8 @@ def _impossible_price(report: ExecutionReport) -> str | None:
     given = [one for one in (report.last_price, report.price) if one is not None]
     if report.last_price is not None and report.last_price < 0:
         return "negative-price"
-    return "price-too-fine" if any(one != one.quantize(FINEST_PRICE) for one in given) else None
+    return "price-too-fine" if any(_too_fine(one) for one in given) else None
+
+
+def _too_fine(price: Decimal) -> bool:
+    return price != price.quantize(FINEST_PRICE)

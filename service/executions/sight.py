@@ -15,6 +15,7 @@ from service.executions import store
 from service.executions.changes import proven
 from service.executions.external import Held, adopt, instrument_of
 from service.executions.fills import Dated, costs_of, net, new_fills, restated, short
+from service.executions.impossible import Impossible, impossible_rows
 from service.executions.matching import Trade, inquired
 from service.executions.sighting import Sighted
 from service.executions.strangers import Rows, terms_of_rows
@@ -42,12 +43,15 @@ class Seen:
 
 
 async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: Dated, gateway: Gateway) -> Order:
-    """Carry the order, whose row the caller has locked, to where these rows put it."""
+    """Carry the order, whose row the caller has locked, to where these rows put it. Raises Impossible."""
     before = (await whole.read(connection, [found.order.id]))[found.order.id]
     order, found, profile = before.order, replace(found, order=before.order), gateway.profile(found.order.broker)
     live = not order.closed or ended_on_absence(order)
     if not live and not ended_unanswered(order) and not (found.crossed_its_end and not _undone(before)):
         return order
+    wrong = impossible_rows(order, [row for _, row in found.rows])
+    if wrong is not None:
+        raise Impossible(wrong)
     ended = found.ended(seen.asked_at, before.seen) if live else None
     claims = live and _claims_anew(before.seen, found, seen.asked_at)
     changes = proven(found, profile, seen.asked_at)

@@ -23,6 +23,7 @@ from service.executions.apply import Applier
 from service.executions.differ import quiet, review, worth_a_review
 from service.executions.drift import Drift, of_answer, of_side
 from service.executions.fills import Dated
+from service.executions.impossible import Impossible
 from service.executions.resolve import after_asking, before_asking, note_outcomes, worth_asking
 from service.executions.rounds import TARGET, Rounds, interval
 from service.executions.settle import unfit
@@ -280,7 +281,10 @@ async def _show(applier: Applier, found: Sighted, seen: Seen, dated: Dated) -> S
     """What its rows do to one order of ours, and whether a person must look at what they show otherwise."""
     looked_at = not found.order.closed or ended_on_absence(found.order) or ended_unanswered(found.order)
     if looked_at or found.crossed_its_end:
-        found = await _apply(applier, found, seen, dated)
+        try:
+            found = await _apply(applier, found, seen, dated)
+        except Impossible as wrong:  # nothing of it is booked (P11)
+            log.error("sweep.impossible", order_id=str(found.order.id), what=str(wrong), evidence=str(seen.evidence))
     if not worth_a_review(found):
         return Shown.ALL
     return await _review(applier, found, seen) if quiet(found.order, seen.asked_at) else Shown.NOT_YET

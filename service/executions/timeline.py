@@ -121,6 +121,8 @@ def _in_quarantine(data: Data) -> list[str]:
 
 
 DIFFERENCES = {
+    "inquiry-shows-more": "A complete inquiry shows {theirs} executed, more than was ever ordered; ours {ours}. Nothing of it "
+    "was booked. A person has to look.",
     "inquiry-shows-less": "A complete inquiry shows {theirs} executed, ours {ours}; nothing was reversed. A person has to look.",
     "inquiry-shows-other-prices": "A complete inquiry shows executions worth {theirs} won, ours {ours}. A person has to look.",
     "inquiry-shows-other-quantity": "A complete inquiry shows an order of {theirs}, ours is of {ours}. A person has to look.",

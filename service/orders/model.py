@@ -122,7 +122,8 @@ RANK = {one: place for place, one in enumerate(PRECEDENCE)}
 
 # Why a person must look at an order that a complete inquiry shows otherwise than we have it.
 SHOWS_LESS, OTHER_PRICES, OTHER_QUANTITY = "inquiry-shows-less", "inquiry-shows-other-prices", "inquiry-shows-other-quantity"
-BY_INQUIRY = frozenset({SHOWS_LESS, OTHER_PRICES, OTHER_QUANTITY})
+SHOWS_MORE = "inquiry-shows-more"  # than was ordered
+BY_INQUIRY = frozenset({SHOWS_LESS, SHOWS_MORE, OTHER_PRICES, OTHER_QUANTITY})
 
 OPEN_REQUEST = frozenset({S.QUEUED, S.SENDING, S.SENT, S.UNKNOWN})
 

@@ -8,12 +8,16 @@ import pytest
 
 from ops.invariants import violations
 from service.core.clock import ManualClock
+from service.executions.differ import QUIET
 from service.executions.impossible import LONGEST_TEXT
-from service.gateway import CancelReject, ExecType, ExecutionReport, RequestKind
+from service.executions.sweep import sweep_account
+from service.gateway import CallClass, CancelReject, ExecType, ExecutionReport, ExecutionRow, RequestKind
 from service.infra.db import Database
+from service.orders.model import SHOWS_MORE
 from tests.conftest import DatabaseUrls
 from tests.executions.test_order_life import Life, ack, trade
-from tests.makers import fetch, make_world, report
+from tests.executions.test_order_trouble import Asked, acknowledged, row
+from tests.makers import TODAY, fetch, make_world, report
 
 MILLION = 1_000_000
 ENDLESS = "x" * (LONGEST_TEXT + 1)
@@ -74,3 +78,34 @@ async def test_p13_what_we_did_not_send_may_be_larger_than_its_first_report_said
     await life.receive(small, large)
     order = (await fetch(life.urls.superuser, "select quantity, filled_quantity from orders"))[0]
     assert tuple(order) == (50, 11)
+
+
+ROWS: dict[str, tuple[dict[str, Any], str | None]] = {
+    "more-than-ordered": ({"executed": MILLION}, SHOWS_MORE),
+    "a-larger-order": ({"executed": MILLION, "quantity": MILLION}, SHOWS_MORE),
+    "a-price-no-table-holds": (
+        {"executed": 5, "executions": (ExecutionRow(5, Decimal("70000.00001"), "1", None),)},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(ROWS))
+async def test_p11_an_inquiry_that_cannot_be_books_nothing_and_asks_for_a_person(life: Life, name: str) -> None:
+    await acknowledged(life)
+    before, reserved = await life.order(), (await life.cash())["reserved"]
+    told, review = ROWS[name]
+    life.clock.advance(QUIET)
+    await sweep_account(
+        replace(life.applier, gateway=Asked(life, [row(life, **told)])), (life.world.account, TODAY), CallClass.ROUTINE
+    )
+    after = await life.order()
+    shown = ("status", "quantity", "price", "filled_quantity", "reported_quantity", "remaining_quantity", "closed")
+    assert [after[one] for one in shown] == [before[one] for one in shown]
+    assert after["needs_review"] == review
+    assert (await life.cash())["reserved"] == reserved
+    assert await violations(life.urls.superuser) == []
+    await sweep_account(replace(life.applier, gateway=Asked(life, [row(life)])), (life.world.account, TODAY), CallClass.ROUTINE)
+    life.clock.advance(QUIET)
+    await sweep_account(replace(life.applier, gateway=Asked(life, [row(life)])), (life.world.account, TODAY), CallClass.ROUTINE)
+    assert (await life.order())["needs_review"] is None
