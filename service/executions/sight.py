@@ -27,7 +27,7 @@ from service.orders.doubt import ended_on_absence, ended_unanswered
 from service.orders.identity import REVERSING
 from service.orders.known import Sightings
 from service.orders.machine import view
-from service.orders.model import Order, Proven, RequestState, Status
+from service.orders.model import ROWS_ARE_LATE, Order, Proven, RequestState, Status
 from service.orders.whole import Whole
 
 TOLD = 200  # fills named one by one in a ledger entry
@@ -99,7 +99,7 @@ def _undone(known: Whole) -> bool:
 
 def _claims_anew(before: Sightings, found: Sighted, asked_at: datetime) -> bool:
     """Whether these rows claim, or claim no longer, an end that the newest look did not: such a look is kept."""
-    said = (found.claimed(), found.executed) if asked_at < found.order.session_ends else (None, 0)
+    said = (found.claimed(), found.executed) if asked_at < found.order.session_ends + ROWS_ARE_LATE else (None, 0)
     held = (before.last.claim, before.last.executed) if before.last and before.last.claim else (None, 0)
     return said != held and (said[0] is not None or held[0] is not None)
 

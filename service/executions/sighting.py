@@ -83,8 +83,9 @@ class Sighted:
 
     def ended(self, now: datetime, seen: Sightings) -> Status | None:
         """What the rows prove about the order's end. While its session lives, two looks with some time between them and
-        none between that says otherwise must claim the same: a false end would give back what a live order needs."""
-        if now < self.order.session_ends:
+        none between that says otherwise must claim the same: a false end would give back what a live order needs. Nor does a
+        list that may be older than the close tell what the closing auction left."""
+        if now < self.order.session_ends + ROWS_ARE_LATE:
             claim, last = self.claimed(), seen.last
             agreed = last is not None and last.claim == claim and last.executed == self.executed
             return claim if agreed and last is not None and now - last.seen_at >= LOOKS_APART else None

@@ -97,13 +97,14 @@ class Sweeper:
         """What is in doubt, what ended with an amendment unanswered, and what has outlived its session: of the last, only what
         may be asked about again is looked at whole."""
         now = self.applier.clock.now()
+        late = now - ROWS_ARE_LATE  # a list that is asked sooner may be older than the session's end, and ends nothing
         async with self.applier.transaction() as connection:
-            over = await places.ended_places(connection, before=now)
+            over = await places.ended_places(connection, before=late)
             unanswered = await places.unanswered_places(connection, since=kst_date(now), ending_after=now)
             unheard = await orders.doubtful_orders(connection, unheard_since=now - GIVE_ACKNOWLEDGEMENT)
             unsure = _places_of(one for one in await worth_asking(connection, unheard, now) if _unsure(one, now))
             look = [one for one in over if one not in unsure and self._waited(one)][:AT_MOST]
-            ended = _places_of(await worth_asking(connection, await orders.open_orders(connection, look, ended_before=now), now))
+            ended = _places_of(await worth_asking(connection, await orders.open_orders(connection, look, ended_before=late), now))
         known_places = unsure.union(over, unanswered)
         self._pause = {place: when for place, when in self._pause.items() if place in known_places}
         for place in set(look) - ended:  # not its time yet: its orders are not read again at once
@@ -116,7 +117,7 @@ class Sweeper:
             return []
         now = self.applier.clock.now()
         async with self.applier.transaction() as connection:
-            live = await places.live_places(connection, since=kst_date(now), ending_after=now)
+            live = await places.live_places(connection, since=kst_date(now), ending_after=now - ROWS_ARE_LATE)
         every = interval(len(live), await self.routine_left(), _until_the_turn(now)) if live else TARGET
         due = self.rounds.take(live, now, every)
         async with self.applier.transaction() as connection:

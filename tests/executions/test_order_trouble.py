@@ -32,6 +32,7 @@ from service.gateway import (
     Side,
 )
 from service.infra.db import Books, Database, Whose
+from service.orders.model import ROWS_ARE_LATE
 from service.orders.send_store import Picked, look
 from tests.conftest import DatabaseUrls
 from tests.executions.test_order_life import Life, ack, trade
@@ -368,7 +369,7 @@ async def test_p03_a_rejection_that_only_an_inquiry_shows_refuses_the_request_to
     """Found by the simulated day 73: the order was rejected and its request stood as sent for ever."""
     await life.submit()
     await life.dispatch()
-    life.clock.moment = (await life.order())["session_ends"] + timedelta(seconds=1)
+    life.clock.moment = (await life.order())["session_ends"] + ROWS_ARE_LATE
     gateway: Any = Asked(life, [row(life, state="거부")])
     assert await sweep_account(replace(life.applier, gateway=gateway), (life.world.account, TODAY), CallClass.ROUTINE)
     assert (await life.order())["status"] == "rejected"
@@ -382,7 +383,7 @@ async def test_p13_the_cancel_row_of_an_order_recognised_by_its_terms_is_no_stra
     cancellation was adopted as an order of the client's."""
     await life.submit()
     await life.dispatch()
-    life.clock.moment = (await life.order())["session_ends"] + timedelta(seconds=1)
+    life.clock.moment = (await life.order())["session_ends"] + ROWS_ARE_LATE
     rows = [row(life, order_number="5"), row(life, order_number="6", original_number="0005", is_cancel=True, state="취소확인")]
     gateway: Any = Asked(life, rows)
     assert await sweep_account(replace(life.applier, gateway=gateway), (life.world.account, TODAY), CallClass.ROUTINE)
@@ -402,7 +403,7 @@ async def test_p13_the_row_of_an_order_known_by_its_cancellations_number_alone_i
         row(life, order_number="6", original_number="5", is_amend=True, state="정정확인"),
         row(life, order_number="7", original_number="6", is_cancel=True, state="취소확인"),
     ]
-    life.clock.moment = (await life.order())["session_ends"] + timedelta(seconds=1)
+    life.clock.moment = (await life.order())["session_ends"] + ROWS_ARE_LATE
     gateway: Any = Asked(life, rows)
     assert await sweep_account(replace(life.applier, gateway=gateway), (life.world.account, TODAY), CallClass.ROUTINE)
     found = await fetch(life.urls.superuser, "select status from orders")
@@ -417,9 +418,29 @@ async def test_an_answer_that_outlives_the_session_does_not_end_the_order(life: 
     applier = replace(life.applier, gateway=gateway)
     assert await sweep_account(applier, (life.world.account, TODAY), CallClass.ROUTINE)
     assert (await life.order())["status"] == "new"
+    life.clock.moment = (await life.order())["session_ends"] + ROWS_ARE_LATE
     assert await sweep_account(applier, (life.world.account, TODAY), CallClass.ROUTINE)
     assert (await life.order())["status"] == "expired"
     assert (await life.cash())["reserved"] == 0
+
+
+async def test_p18_a_list_older_than_the_close_ends_no_order_and_the_closing_fill_is_found(life: Life) -> None:
+    """The closing auction fills it and the fill's report is lost. Lists lag: one read right after the close shows the time before
+    it. An order ended by that would never be looked at again."""
+    await acknowledged(life)
+    ends = (await life.order())["session_ends"]
+    gateway: Any = Asked(life, [row(life)])
+    sweeper = Sweeper(replace(life.applier, gateway=gateway), routine)
+    await sweeper.sweep()
+    for seconds, rows, status in ((1, 0, "new"), (59, 10, "filled")):
+        life.clock.moment, gateway.rows = ends + timedelta(seconds=seconds), [row(life, rows)]
+        await sweeper.sweep()
+        assert (await life.order())["status"] == status
+    assert (await life.order())["reported_quantity"] == 10
+
+
+async def routine() -> int:
+    return 1000
 
 
 async def test_a_sent_order_without_acknowledgement_is_asked_about(life: Life) -> None:
