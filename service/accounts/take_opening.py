@@ -6,7 +6,7 @@ closed, and its orders are refused with `no-opening-balance`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from service.core.clock import Clock
 from service.core.principal import Principal
 from service.gateway import CallClass, Gateway
 from service.infra.db import Books, Transaction
+from service.market.calendar import Calendar
 from service.market.store import isins_by_short_code, load_calendar
 
 
@@ -38,9 +39,10 @@ class Openings:
 class _Task:
     day: date
     trade_days: tuple[date, ...]  # whose trades have not all settled when the day begins
-    since: datetime
+    since: datetime  # the last close: a balance taken earlier does not hold all that was traded before the day
     until: datetime  # the day's first session begins: a balance taken later may contain what the day traded
     isins: dict[str, str]
+    calendar: Calendar
 
 
 async def take_opening(
@@ -61,14 +63,18 @@ async def take_opening(
         since = calendar.last_close(calendar.previous_trading_day(day))
         before = tuple(calendar.add_trading_days(day, -n) for n in (1, 2))
         until = calendar.sessions_of(day)[0].opens
-        task = _Task(day, before, since, until, await isins_by_short_code(connection))
+        task = _Task(day, before, since, until, await isins_by_short_code(connection), calendar)
         accounts = await store.tradable_accounts(connection)
     result = Openings(day)
     for account in accounts:
         if account_ids is not None and account.id not in account_ids:
             continue
-        kept = await _kept(transaction, account, task, result)
-        if kept is None and account.id not in result.already:
+        mine = await _of(transaction, account, task)
+        if mine is None:
+            result.already.append(account.id)
+            continue
+        kept = await _kept(transaction, account, mine)
+        if kept is None:
             kept = await read_balance(
                 transaction=transaction,
                 clock=clock,
@@ -80,18 +86,25 @@ async def take_opening(
                 principal=principal,
                 request_id=request_id,
             )
-        if kept is not None:
-            await _open(transaction, account, kept, task, result, principal, request_id)
+        await _open(transaction, account, kept, mine, result, principal, request_id)
     return result
 
 
-async def _kept(transaction: Transaction, account: Account, task: _Task, result: Openings) -> Statement | None:
-    """A whole balance we hold since the close; marks the account when it is open already."""
+async def _of(transaction: Transaction, account: Account, task: _Task) -> _Task | None:
+    """The task for one account, None when it is open already. A day the account was opened for may have been closed by the
+    exchange since: what it had traded by then, and its orders until its end, are in no balance taken before that."""
     async with transaction(books=Books.ALL) as connection:
         cash = await store.cash_of(connection, account.id)
-        if cash is not None and cash.opened_on >= task.day:
-            result.already.append(account.id)
-            return None
+    if cash is None:
+        return task
+    if cash.opened_on >= task.day:
+        return None
+    return replace(task, since=max(task.since, task.calendar.last_close(cash.opened_on)))
+
+
+async def _kept(transaction: Transaction, account: Account, task: _Task) -> Statement | None:
+    """A whole balance we hold since the close."""
+    async with transaction(books=Books.ALL) as connection:
         return await store.last_complete_balance(connection, account.id, task.since, task.until)
 
 
@@ -106,6 +119,9 @@ async def _open(
 ) -> None:
     if not statement.complete:
         result.failed[account.id] = statement.document["reason"]
+        return
+    if statement.taken_at < task.since:
+        result.failed[account.id] = "taken-before-the-close"
         return
     if statement.taken_at >= task.until:  # trades of the day would be counted twice: by the balance and by their reports
         result.failed[account.id] = "taken-after-trading-began"

@@ -15,6 +15,7 @@ from service.audit.evidence import Vault
 from service.audit.tables import record
 from service.core.clock import KST, ManualClock
 from service.infra.db import Books, Database
+from service.market.store import close_days
 from tests.accounts.books import SAMSUNG
 from tests.accounts.platform import Platform, account_row, balance, cash_row, complete, holding_row, incomplete
 
@@ -190,6 +191,27 @@ async def test_a_balance_from_before_the_close_is_not_an_opening(house: House, p
     clock.moment = datetime(2026, 11, 24, 7, 30, tzinfo=KST)
     await house.openings()
     assert platform.asked == ["111", "111"]
+
+
+async def test_p23_the_opening_of_a_day_that_was_closed_later_does_not_open_the_next(
+    house: House, platform: Platform, clock: ManualClock
+) -> None:
+    """The morning's balance knows nothing of what traded before the exchange closed the day, and its orders live until the
+    midnight: only what the broker says after it opens the next day."""
+    await house.accounts()
+    await house.openings()
+    async with house.database.transaction() as connection:
+        await close_days(connection, [EARLY.date()], known_since=EARLY.date(), source="platform")
+    whole: Any = platform.balances["111"]
+    clock.moment = datetime(2026, 11, 23, 16, 30, tzinfo=KST)
+    platform.balances["111"] = replace(whole, asked_at=clock.moment)
+    assert list((await house.openings()).failed.values()) == ["taken-before-the-close"]
+    assert (await house.position())[0].opened_on == EARLY.date()
+    clock.moment = datetime(2026, 11, 24, 7, 30, tzinfo=KST)
+    platform.balances["111"] = replace(complete(balance("111", (cash_row(7),))), asked_at=clock.moment)
+    assert len((await house.openings()).opened) == 1
+    cash, holdings = await house.position()
+    assert (cash.opened_on, cash.orderable, [one.quantity for one in holdings]) == (clock.moment.date(), 7, [0])
 
 
 async def test_p13_a_balance_read_after_trading_began_is_not_an_opening(
