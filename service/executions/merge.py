@@ -1,11 +1,11 @@
-"""An order adopted as external proves to be one of ours: a report gives ours the same number. Counted once, kept whole.
+"""An order adopted as external proves to be one of ours. Counted once, kept whole.
 
 It happens when our request was believed dead (closed on absence by two people) or the broker's clock was far off, and a report
-without ClOrdID came first. What was said about the stranger is now said about ours; its fills are undone where they stood and
-booked where they belong, in the transaction that learned the number.
+without ClOrdID came first. Then a report of ours has that number, or a row of ours changes it. What was said about the stranger
+is now said about ours; its fills are undone where they stood and booked where they belong, in the same transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -24,7 +24,6 @@ from service.infra.effects import Change, write
 from service.orders import known, whole
 from service.orders.advance import Cause, step, withdraw, write_steps
 from service.orders.model import Order
-from service.orders.numbers import bare
 
 log = structlog.get_logger()
 
@@ -32,16 +31,20 @@ AGAIN = 1_000_000_000  # added to a fill's place in its evidence when it is book
 
 
 async def merge_strangers(
-    connection: AsyncConnection, learned: Sequence[Order], dated: Dated, gateway: Gateway, now: datetime
+    connection: AsyncConnection, learned: Iterable[tuple[Order, str]], dated: Dated, gateway: Gateway, now: datetime
 ) -> None:
-    """`learned` are orders of ours that have just been given their broker's number, their rows locked."""
-    for order in learned:
-        number = bare(order.broker_order_number)
-        stranger = await store.external_with(connection, order.account_id, order.business_date, number) if number else None
+    """`learned` are orders of ours, their rows locked, each with a bare number that has just proved to be one of its own."""
+    for order, number in learned:
+        stranger = await store.external_with(connection, order.account_id, order.business_date, number)
         if stranger is not None and stranger != order.id:
-            await _give_up(connection, stranger, order, dated, gateway, now)
-            await _take_over(connection, order.id, stranger, dated, gateway, now)
-            log.error("order.merged", order_id=str(order.id), external_id=str(stranger))
+            await merge(connection, order, stranger, dated, gateway, now)
+
+
+async def merge(connection: AsyncConnection, order: Order, stranger: UUID, dated: Dated, gateway: Gateway, now: datetime) -> None:
+    """The caller holds the row of `order`."""
+    await _give_up(connection, stranger, order, dated, gateway, now)
+    await _take_over(connection, order.id, stranger, dated, gateway, now)
+    log.error("order.merged", order_id=str(order.id), external_id=str(stranger))
 
 
 async def _give_up(

@@ -1,6 +1,6 @@
 """What a group of reports does to one order. Pure: everything known goes in, what is to be written comes out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from service.executions.strangers import with_quantity
 from service.gateway import BrokerProfile, ExecutionReport, Unreadable
 from service.orders.advance import Cause, Step, step
 from service.orders.model import BY_INQUIRY, Order
+from service.orders.numbers import bare
 from service.orders.reading import CHANGES
 from service.orders.whole import Whole, place
 
@@ -32,9 +33,22 @@ class Plan:
     unresolved: bool = False  # a bust of an execution nobody can name yet
 
     @property
+    def new_numbers(self) -> set[str]:
+        """Numbers of the broker, bare, that no report gave this order before."""
+        told = _numbers(said for _, said in self.applied) - {bare(self.order.broker_order_number)}
+        if told:
+            new = {one.raw_id for one, _ in self.applied}
+            told -= _numbers(said for raw_id, said in self.known.evidence if raw_id not in new)
+        return {one for one in told if one is not None}
+
+    @property
     def order(self) -> Order:
         """As it is stored."""
         return self.known.order
+
+
+def _numbers(reports: Iterable[Readable]) -> set[str | None]:
+    return {bare(one.order_id) for one in reports if isinstance(one, ExecutionReport)}
 
 
 def plan(

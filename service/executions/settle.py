@@ -120,8 +120,8 @@ async def _apply(
         _settled(one, batch)
     await write_steps(connection, steps, [*_kept(plans, batch), *saved])
     await append.write(connection, batch.entries)
-    learned = [one.written for one in steps if one.after.broker_order_number != one.before.broker_order_number]
-    await merge_strangers(connection, [one for one in learned if not one.external], dated, gateway, batch.now)
+    learned = [(one.order, number) for one in plans for number in one.new_numbers]
+    await merge_strangers(connection, [one for one in learned if not one[0].external], dated, gateway, batch.now)
     return bool(learned)
 
 

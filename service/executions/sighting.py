@@ -120,6 +120,18 @@ def _open_but_cancellations(order: Order) -> bool:
     return not all(wanted)
 
 
+def tied(orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], rows: Sequence[OrderRow]) -> list[tuple[Order, Order]]:
+    """Orders of ours with those adopted as external that are the same: a row has the number of one and changes the other."""
+    owner = {bare(number): one for one in orders for number in numbers[one.id]}
+    found: list[tuple[Order, Order]] = []
+    for row in rows:
+        pair = [one for one in (owner.get(bare(row.order_number)), owner.get(bare(row.original_number))) if one is not None]
+        ours, theirs = [one for one in pair if not one.external], [one for one in pair if one.external]
+        same = [(a, b) for a in ours for b in theirs if (a.isin, a.side) == (b.isin, b.side)]
+        found += [one for one in same if one not in found]
+    return found
+
+
 def sort_out(
     orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], rows: Sequence[OrderRow], asked_at: datetime
 ) -> tuple[list[Sighted], list[tuple[int, OrderRow]]]:

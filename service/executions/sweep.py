@@ -24,11 +24,12 @@ from service.executions.differ import quiet, review, worth_a_review
 from service.executions.drift import Drift, of_answer, of_side
 from service.executions.fills import Dated
 from service.executions.impossible import Impossible
+from service.executions.merge import merge
 from service.executions.resolve import after_asking, before_asking, note_outcomes, worth_asking
 from service.executions.rounds import TARGET, Rounds, interval
 from service.executions.settle import unfit
 from service.executions.sight import Seen, sight, sight_stranger
-from service.executions.sighting import Sighted, sort_out
+from service.executions.sighting import Sighted, sort_out, tied
 from service.executions.strangers import Rows, groups
 from service.gateway import CallClass, Complete, ExecutionReport, Incomplete, Inquiry, OrderRow, RequestKind
 from service.infra.failpoints import fp
@@ -210,7 +211,7 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
     drift = await _compare(applier, account, answer, (), evidence)
     seen = Seen(evidence, answer.asked_at, applier.clock.now())
     dated = await applier.dated()
-    mine, strangers = await _match(applier, account, day, answer)
+    mine, strangers = await _match(applier, account, day, answer, dated)
     shown = Shown.ALL
     for found in mine:
         wrong = of_side(found.order.side, [row for _, row in found.rows], drift)
@@ -261,14 +262,39 @@ async def _keep(applier: Applier, account: Account, answer: Complete[OrderRow]) 
     return ids[0]
 
 
-async def _match(applier: Applier, account: Account, day: date, answer: Complete[OrderRow]) -> tuple[list[Sighted], list[Rows]]:
+async def _match(
+    applier: Applier, account: Account, day: date, answer: Complete[OrderRow], dated: Dated
+) -> tuple[list[Sighted], list[Rows]]:
     """Our orders with their rows, and the rows of orders nobody here sent."""
-    async with applier.transaction() as connection:
-        mine = await orders.orders_of_day(connection, account.id, day)
-        numbers = {one.id: await _numbers(connection, one) for one in mine}
+    mine, numbers = await _of_day(applier, account, day)
+    same = tied(mine, numbers, answer.rows)
+    for order, stranger in same:
+        await _unite(applier, order, stranger, dated)
+    if same:
+        mine, numbers = await _of_day(applier, account, day)
     found, strangers = sort_out(mine, numbers, answer.rows, answer.asked_at)
     words = applier.gateway.profile(account.broker).cancelled_words
     return [replace(one, confirmed=words) for one in found], [*groups(strangers)]
+
+
+async def _of_day(applier: Applier, account: Account, day: date) -> tuple[Sequence[Order], dict[UUID, set[str]]]:
+    async with applier.transaction() as connection:
+        mine = await orders.orders_of_day(connection, account.id, day)
+        return mine, {one.id: await _numbers(connection, one) for one in mine}
+
+
+async def _unite(applier: Applier, order: Order, stranger: Order, dated: Dated) -> None:
+    """An order that was adopted is one of ours: counted once, before its rows are."""
+    try:
+        async with applier.transaction() as connection:
+            await whole.lock(connection, [order.id, stranger.id])
+            now_known = (await whole.read(connection, [stranger.id]))[stranger.id].order
+            if now_known.broker_order_number is not None:  # else somebody was faster
+                await merge(connection, order, stranger.id, dated, applier.gateway, applier.clock.now())
+    except Exception as error:
+        if not unfit(error):
+            raise
+        log.exception("sweep.merge_impossible", order_id=str(order.id), external_id=str(stranger.id))
 
 
 async def _numbers(connection: AsyncConnection, order: Order) -> set[str]:

@@ -441,3 +441,51 @@ async def test_p13_an_adopted_order_that_proves_to_be_ours_is_counted_once(life:
     mine, other = await all_orders(life)
     assert (mine["filled_quantity"], other["filled_quantity"]) == (6, 0)
     assert await violations(life.urls.superuser) == []
+
+
+async def adopted(life: Life) -> str:
+    """As above: an order of ours of which four are executed, adopted as 7001 since nothing spoke for us. The ClOrdID."""
+    await life.submit()
+    life.gateway.answers = [Unknown("read-timeout")]
+    await life.dispatch()
+    early: dict[str, Any] = {"side": Side.BUY, "order_quantity": 10, "transact_time": MORNING - timedelta(minutes=5)}
+    await life.receive(theirs(leaves_quantity=10, **early), sold(4, 4, **(early | {"leaves_quantity": 6})))
+    assert [one["filled_quantity"] for one in await all_orders(life)] == [0, 4]
+    return life.gateway.sends[0].cl_ord_id
+
+
+async def withdrawn(life: Life, cl: str) -> None:
+    """Our cancellation is confirmed under a number of its own."""
+    (mine, _) = await all_orders(life)
+    await life.cancel(mine["id"], "c1")
+    await life.dispatch()
+    said: dict[str, Any] = {"orig_cl_ord_id": cl, "order_id": "7002", "cumulative_quantity": 4, "leaves_quantity": 0}
+    await life.receive(report(ExecType.CANCELED, "4", life.gateway.sends[-1].cl_ord_id, **said))
+
+
+async def one_of_them(life: Life) -> None:
+    mine, other = await all_orders(life)
+    assert (mine["filled_quantity"], mine["status"], mine["closed"]) == (4, "canceled", True)
+    assert (other["filled_quantity"], other["closed"], other["reserved_cash"]) == (0, True, 0)
+    assert ((await life.holding())["bought"], (await life.cash())["bought"]) == (4, 280_000)
+    assert await violations(life.urls.superuser) == []
+
+
+async def test_p13_an_adopted_order_is_ours_though_our_change_told_its_number_first(life: Life) -> None:
+    cl = await adopted(life)
+    await withdrawn(life, cl)
+    await life.receive(ack(cl, order_id="7001"))
+    await one_of_them(life)
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["as given", "the change first"])
+async def test_p13_an_adopted_order_is_ours_when_a_row_of_ours_changes_it(life: Life, turned: bool) -> None:
+    cl = await adopted(life)
+    await withdrawn(life, cl)
+    executed = ExecutionRow(4, Decimal(70_000), "1", None)
+    rows = [
+        row(life, order_number="7001", executed_quantity=4, executions=(executed,)),
+        row(life, order_number="7002", original_number="07001", is_cancel=True),
+    ]
+    await ask(life, *(rows[::-1] if turned else rows))
+    await one_of_them(life)
