@@ -107,6 +107,7 @@ class Database:
             max_overflow=0,
             pool_timeout=5,
             pool_pre_ping=False,
+            hide_parameters=True,  # an error would quote them: account numbers, in whatever log it reaches
             connect_args={"server_settings": self._settings, "timeout": 5},
         )
 

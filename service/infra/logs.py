@@ -1,8 +1,8 @@
 """Log lines: one JSON object each, with the request id, without secrets, with nothing a reader can be fooled by.
 
 Three walls keep secrets out. Masked values render as their mask wherever they stand; fields with a telling name are
-masked whatever they hold; known shapes (Basic and Bearer headers, URLs with passwords, a `ci`) are cut out of any text,
-exceptions included. Control characters, line separators and direction marks are written as escapes.
+masked whatever they hold; known shapes (Basic and Bearer headers, URLs with passwords, a `ci`, a row PostgreSQL quotes) are cut
+out of any text, exceptions included. Control characters, line separators and direction marks are written as escapes.
 """
 
 import logging
@@ -39,6 +39,7 @@ SHAPES = (
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@"), r"\1:" + MASK + "@"),
     (re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="), MASK),  # a ci: 64 bytes as base64
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), MASK),  # a JWT
+    (re.compile(r"(DETAIL:\s+(?:Failing row contains|Key \([^\n]*?\)=))[^\n]*"), r"\1 " + MASK),  # a row of the database
     (re.compile(r"(?i)\b(apikey|api_key|secret|passcode|password)(['\"]?\s*[=:]\s*['\"]?)[^\s'\",&}]+"), r"\1\2" + MASK),
 )
 

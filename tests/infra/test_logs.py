@@ -4,7 +4,8 @@ import errno
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,8 +13,13 @@ import orjson
 import pytest
 import structlog
 
+from service.accounts.model import Account
+from service.accounts.store import add_account
+from service.core.clock import KST
+from service.core.ids import uuid7
 from service.core.secret import AccountNumber, Secret
 from service.infra import logs
+from service.infra.db import Books, Database
 from service.infra.metrics import REGISTRY
 
 CI = "Ab3+" * 21 + "Zz=="
@@ -87,6 +93,37 @@ def test_an_exceptions_text_is_cleaned_too(stream: io.BytesIO) -> None:
         structlog.get_logger().exception("db.failed")
     [line] = lines(stream)
     assert "ValueError" in line["exception"]
+    assert CANARY.encode() not in stream.getvalue()
+
+
+NINE = datetime(2026, 11, 23, 9, 0, tzinfo=KST)
+CLIENT = "insert into client (id, name, kind, created_at) values ($1, $2, 'none such', $3)"
+
+
+async def values(database: Database) -> None:
+    """The library quotes the values of a statement that failed."""
+    number = AccountNumber(CANARY)
+    account = Account(uuid7(), "00991", number, CANARY, number, "none such", NINE, NINE, None)
+    async with database.transaction(books=Books.ALL) as connection:
+        await add_account(connection, account)
+
+
+async def row(database: Database) -> None:
+    """PostgreSQL quotes the row that it refused."""
+    async with database.hot() as connection:
+        await connection.execute(CLIENT, uuid7(), CANARY, NINE)
+
+
+@pytest.mark.parametrize("fail", [values, row], ids=lambda one: str(one.__name__))
+async def test_p32_a_statement_that_failed_tells_the_log_nothing_of_a_client(
+    stream: io.BytesIO, database: Database, fail: Callable[[Database], Awaitable[None]]
+) -> None:
+    try:
+        await fail(database)
+    except Exception:
+        structlog.get_logger().exception("worker.job_failed")
+    [line] = lines(stream)
+    assert "CheckViolation" in line["exception"]
     assert CANARY.encode() not in stream.getvalue()
 
 
