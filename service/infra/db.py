@@ -174,10 +174,14 @@ def _begin_with(books: Whose) -> str:
 FULL = counter("ilim_database_full_total", "Transactions refused because the database's disk is full")
 MAKE_ROOM = "Make room on the database's disk: nothing is taken or sent meanwhile, and everything goes on by itself then."
 
+# All the raw driver raises of a server that is away, busy or refuses. The last but one is what it says when a connection ends in
+# the middle of its own words: no kind of the others, and whoever waits for better times must not end over it.
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
 AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what the driver says when a connection ends in the middle of its own words
+    asyncpg.InternalClientError,
     asyncpg.exceptions.AdminShutdownError,
     asyncpg.exceptions.CrashShutdownError,
     asyncpg.exceptions.CannotConnectNowError,
@@ -229,7 +233,7 @@ async def _rollback(connection: asyncpg.Connection) -> None:
     if not connection.is_closed():
         try:
             await connection.execute("ROLLBACK")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except DRIVER_ERRORS:
             connection.terminate()  # the pool replaces it; the server rolls back what it held
 
 

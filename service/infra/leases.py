@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 from sqlalchemy import ColumnElement, and_, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
@@ -20,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import cast, literal
 
 from service.core.clock import monotonic
-from service.infra.db import Either, HotStatement, Transaction
+from service.infra.db import DRIVER_ERRORS, Either, HotStatement, Transaction
 from service.infra.metrics import LEASE_HELD
 from service.infra.processes import identity, is_gone
 from service.infra.tables import lease as table
@@ -28,7 +27,7 @@ from service.infra.tables import lease as table
 log = structlog.get_logger()
 
 # A pool with no connection to give is as far away as a server that does not answer; its error is no DBAPIError.
-AWAY = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+AWAY = (SQLAlchemyError, *DRIVER_ERRORS)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 import asyncpg
 import structlog
 
+from service.infra.db import DRIVER_ERRORS
 from service.infra.metrics import NOTIFY_ERRORS
 
 log = structlog.get_logger()
 
 Connect = Callable[[], Awaitable[asyncpg.Connection]]  # Database.connect_alone
-LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 RECONNECT_SECONDS = 0.5
 
 
@@ -48,7 +48,7 @@ class Notifier:
                     await self._send_for_ever(connection)
                 finally:
                     connection.terminate()
-            except LOST as error:
+            except DRIVER_ERRORS as error:
                 NOTIFY_ERRORS.labels("notifier").inc()
                 log.warning("notifier.lost", reason=type(error).__name__)
                 await asyncio.sleep(RECONNECT_SECONDS)
@@ -60,7 +60,7 @@ class Notifier:
             channels, self._pending = self._pending, set()
             try:
                 await connection.execute("select pg_notify(channel, '') from unnest($1::text[]) channel", list(channels))
-            except LOST:
+            except DRIVER_ERRORS:
                 self._pending |= channels
                 self._due.set()
                 raise
@@ -121,7 +121,7 @@ class Listener:
                     await self._listen_for_ever(connection)
                 finally:
                     connection.terminate()
-            except LOST as error:
+            except DRIVER_ERRORS as error:
                 NOTIFY_ERRORS.labels("listener").inc()
                 log.warning("listener.lost", reason=type(error).__name__)
                 await asyncio.sleep(RECONNECT_SECONDS)

@@ -7,14 +7,13 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-import asyncpg
 from sqlalchemy import Integer, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from service.core.errors import Unavailable
 from service.gateway import CallClass
-from service.infra.db import Database, HotStatement
+from service.infra.db import DRIVER_ERRORS, Database, HotStatement
 from service.koscom.budget import ServiceName
 from service.koscom.tables import call_budget
 
@@ -68,5 +67,5 @@ class PostgresBudget:
 def _reachable() -> Iterator[None]:
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except DRIVER_ERRORS as error:
         raise Unavailable("budget-unavailable", "the call budget cannot be counted") from error

@@ -18,7 +18,7 @@ from service.audit.evidence import Raw, Vault
 from service.controls.model import Gate
 from service.core.clock import Clock, monotonic
 from service.gateway import Accepted, Gateway, NotSent, OrderMessage, SendOutcome, Unknown
-from service.infra.db import HotTransaction, is_full
+from service.infra.db import DRIVER_ERRORS, HotTransaction, is_full
 from service.infra.effects import Overtaken
 from service.infra.failpoints import fp
 from service.infra.metrics import counter
@@ -208,7 +208,7 @@ class Dispatcher:
                 return await self._record(claim, outcome)
             except asyncpg.IntegrityConstraintViolationError:
                 raise
-            except (Overtaken, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (Overtaken, *DRIVER_ERRORS) as error:
                 if monotonic() > until:
                     if not is_full(error):
                         raise

@@ -233,7 +233,8 @@ async def test_a_request_somebody_else_settled_meanwhile_is_left_alone(life: Lif
     assert (await life.requests())[0]["reason"] == "withdrawn"
 
 
-async def test_a_known_answer_survives_a_database_that_was_away(life: Life) -> None:
+@pytest.mark.parametrize("away", [ConnectionResetError, asyncpg.InternalClientError], ids=lambda one: str(one.__name__))
+async def test_a_known_answer_survives_a_database_that_was_away(life: Life, away: type[Exception]) -> None:
     """Refused by the platform, and the connection breaks while that is written: it must not end as unknown."""
     calls = 0
 
@@ -242,7 +243,7 @@ async def test_a_known_answer_survives_a_database_that_was_away(life: Life) -> N
         nonlocal calls
         calls += 1
         if calls == 2:
-            raise ConnectionResetError("the server went away")
+            raise away("the server went away")
         async with life.worker.hot(books=books) as connection:
             yield connection
 

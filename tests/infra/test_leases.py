@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
-from asyncpg import InterfaceError
+from asyncpg import InterfaceError, InternalClientError
 from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -116,7 +116,9 @@ async def test_a_holder_hears_that_it_lost(worker_database: Database) -> None:
         assert not await is_held(worker_database, held.lease)
 
 
-@pytest.mark.parametrize("away", [ConnectionRefusedError, PoolTimeout, InterfaceError], ids=lambda one: str(one.__name__))
+@pytest.mark.parametrize(
+    "away", [ConnectionRefusedError, PoolTimeout, InterfaceError, InternalClientError], ids=lambda one: str(one.__name__)
+)
 async def test_a_holder_cut_off_from_the_database_stops_believing(worker_database: Database, away: type[Exception]) -> None:
     reachable = True
 
