@@ -24,7 +24,7 @@ from service.core.errors import Forbidden, NotFound
 from service.core.principal import Principal, Role
 from service.infra import paging
 from service.infra.caller import Caller, require
-from service.infra.db import Books, Whose
+from service.infra.db import books_of
 from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
@@ -35,11 +35,6 @@ router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
 
 Operations = Annotated[Principal, require(Role.OPERATIONS)]
 READ = ("authentication-required", "validation-failed")
-
-
-def books_of(principal: Principal) -> Whose:
-    """Whose books a caller's transaction opens."""
-    return Books.ALL if principal.sees_all_books else principal.user_id
 
 
 def sees_numbers(principal: Principal) -> bool:

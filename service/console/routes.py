@@ -9,15 +9,14 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from service.console.status import status
+from service.console.status import named, status
 from service.core.clock import kst_date
 from service.core.errors import ServiceError
 from service.core.principal import Principal, Role
 from service.infra import answers, feed
 from service.infra.caller import require
-from service.infra.db import Books
+from service.infra.db import Books, books_of
 from service.infra.problem_document import problem_responses
-from service.orders.intents import books_of
 
 router = APIRouter(prefix="/v1", tags=["operation"])
 
@@ -36,7 +35,7 @@ class StatusOut(BaseModel):
     stream: dict[str, Any] = Field(description="the report stream and since when it is so")
     messages: dict[str, Any] = Field(description="reports waiting, parked, quarantined or about no order of ours")
     orders: dict[str, Any] = Field(
-        description="requests on their way and unknown, orders a person must look at or outlived, open external ones"
+        description="requests on their way and unknown, orders to look at or outlived (yours by id), open external ones"
     )
     brokers: dict[str, Any] = Field(description="open orders by broker, and brokers locked for a drift of their messages")
     halts: dict[str, Any] = Field(description="halts that stand")
@@ -51,13 +50,16 @@ class StatusOut(BaseModel):
     response_model=StatusOut,
     responses=problem_responses("authentication-required", "role-required"),
 )
-async def get_status(request: Request, principal: Annotated[Principal, require(*Role)]) -> Response:  # noqa: ARG001
-    """For a person: what is well, what is not, and what to do."""
+async def get_status(request: Request, principal: Annotated[Principal, require(*Role)]) -> Response:
+    """For a person: what is well, what is not, and what to do. Orders are counted for everybody and named to whom they are
+    shown."""
     wiring = request.app.state.wiring
+    async with wiring.transaction(books=books_of(principal)) as connection:
+        names = await named(connection, wiring.clock)
     async with wiring.transaction(books=Books.ALL) as connection:
         said = await status(
             connection, clock=wiring.clock, brokers=wiring.brokers, budgets=wiring.budgets,
-            licensed=wiring.settings.licence_valid(kst_date(wiring.clock.now())),
+            licensed=wiring.settings.licence_valid(kst_date(wiring.clock.now())), names=names,
         )  # fmt: skip
     return answers.document(said)
 

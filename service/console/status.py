@@ -4,7 +4,8 @@ Each part has `ok` and, when it is not, `what_now`: what a person can do.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,17 +26,36 @@ A_MINUTE_S = 60
 Budgets = Callable[[], Awaitable[dict[str, dict[str, int]]]]
 
 
+@dataclass(frozen=True)
+class Named:
+    """Orders a page may name to whoever reads it."""
+
+    reviews: Sequence[tuple[UUID, str]]
+    outlived: Sequence[UUID]
+
+
+async def named(connection: AsyncConnection, clock: Clock) -> Named:
+    """Those of the books that are open: the page is for every role, another manager's orders are not."""
+    return Named(await orders.reviews(connection, SHOWN), await orders.outlived(connection, kst_date(clock.now()), SHOWN))
+
+
 async def status(
-    connection: AsyncConnection, *, clock: Clock, brokers: Sequence[str], budgets: Budgets, licensed: bool
+    connection: AsyncConnection,
+    *,
+    clock: Clock,
+    brokers: Sequence[str],
+    budgets: Budgets,
+    licensed: bool,
+    names: Named | None = None,
 ) -> dict[str, Any]:
-    """Every part. The connection must see all books."""
+    """Every part. The connection must see all books. `names`: what the reader may be told by name, by default all of it."""
     parts = {
         "database": {"ok": True},
         "licence": _licence(licensed),
         "clock": await _clock(connection),
         "stream": await _stream(connection),
         "messages": await _messages(connection),
-        "orders": await _orders(connection, kst_date(clock.now())),
+        "orders": await _orders(connection, await named(connection, clock), names),
         "brokers": await _brokers(connection, brokers),
         "halts": await _halts(connection),
         "sweeps": await _sweeps(connection),
@@ -106,24 +126,24 @@ async def _messages(connection: AsyncConnection) -> Part:
     return part if part["ok"] else part | {"what_now": "Look at each: ilim messages list. It was kept whole and changed nothing."}
 
 
-async def _orders(connection: AsyncConnection, today: date) -> Part:
+async def _orders(connection: AsyncConnection, there: Named, names: Named | None) -> Part:
     counts, review, external = (
         await orders.counts(connection),
         await orders.to_review(connection),
         await orders.external_open(connection),
     )
-    outlived = await orders.outlived(connection, today, SHOWN)
+    told = there if names is None else names
     part: Part = {
-        "ok": not counts.get("unknown") and not review and not outlived,
+        "ok": not counts.get("unknown") and not review and not there.outlived,
         "requests": counts,
         "oldest_unknown_since": since.isoformat() if (since := await orders.oldest_unknown(connection)) else None,
         "needs_review": review,
-        "reviews": [{"order": str(one), "why": why} for one, why in await orders.reviews(connection, SHOWN)],
+        "reviews": [{"order": str(one), "why": why} for one, why in told.reviews],
         "waiting_for_second_person": await doubt_store.undecided(connection),
         "external": external,
-        "outlived": [str(one) for one in outlived],
+        "outlived": [str(one) for one in told.outlived],
     }
-    return part if part["ok"] else part | {"what_now": _about_orders(review, outlived, counts.get("unknown", 0))}
+    return part if part["ok"] else part | {"what_now": _about_orders(review, there.outlived, counts.get("unknown", 0))}
 
 
 def _about_orders(review: int, outlived: Sequence[UUID], unknown: int) -> str:

@@ -20,12 +20,12 @@ from service.executions.timeline import line
 from service.gateway import Side
 from service.infra import answers, paging
 from service.infra.caller import require
-from service.infra.db import Transaction
+from service.infra.db import Transaction, books_of
 from service.infra.http import Cursor, Limit, Words
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
 from service.orders import store as orders
-from service.orders.intents import books_of, order_not_found
+from service.orders.intents import order_not_found
 
 router = APIRouter(prefix="/v1", tags=["executions"])
 

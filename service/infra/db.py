@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
 
+from service.core.principal import Principal, Role
 from service.infra.metrics import counter
 
 log = structlog.get_logger()
@@ -65,6 +66,14 @@ class Books(Enum):
 
 
 Whose = Books | UUID
+
+
+def books_of(principal: Principal) -> Whose:
+    """Whose books a caller opens: a manager's own, whatever else a manager is; all for roles that read all; none for who is
+    neither, though a mandate may still name somebody whose role was withdrawn."""
+    if principal.has(Role.MANAGER):
+        return principal.user_id
+    return Books.ALL if principal.sees_all_books else Books.NONE
 
 
 class Transaction(Protocol):

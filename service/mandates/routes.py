@@ -39,8 +39,10 @@ WRITE = (*READ, "role-required")
 
 
 def seen_by(principal: Principal) -> UUID | None:
-    """Whose eyes narrow the answer: a manager's own; those who set contracts up or read all see every one."""
-    return None if principal.sees_all_books or principal.has(Role.ADMINISTRATOR) else principal.user_id
+    """Whose eyes narrow the answer: a manager's own, whatever else a manager is; those who set contracts up or read all see
+    every one."""
+    every = principal.sees_all_books or principal.has(Role.ADMINISTRATOR)
+    return None if every and not principal.has(Role.MANAGER) else principal.user_id
 
 
 def _who(principal: Principal) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.audit import append
 from service.core.errors import Conflict, NotFound, ServiceError, Unavailable
-from service.core.principal import Principal, Role
+from service.core.principal import Principal
 from service.infra import idempotency
-from service.infra.db import Books, Whose
+from service.infra.db import books_of
 from service.infra.failpoints import fp
 from service.infra.idempotency import Answer, Intent
 from service.orders import store
@@ -20,11 +20,6 @@ from service.orders.model import Order
 from service.orders.shown import shown
 
 Effect = Callable[[AsyncConnection, Order], Awaitable[Order]]
-
-
-def books_of(principal: Principal) -> Whose:
-    """Whose books a caller opens: a manager's own, or all for roles that read all."""
-    return Books.ALL if principal.sees_all_books and not principal.has(Role.MANAGER) else principal.user_id
 
 
 def order_not_found() -> NotFound:

@@ -11,6 +11,7 @@ from service.core.principal import Principal, Role
 from service.gateway import Side
 from service.infra import answers, idempotency, paging
 from service.infra.caller import require
+from service.infra.db import books_of
 from service.infra.http import Cursor, Key, Limit
 from service.infra.idempotency import Answer, Intent
 from service.infra.logs import request_id
@@ -20,7 +21,7 @@ from service.orders.amend import amend
 from service.orders.cancel import cancel
 from service.orders.check import check
 from service.orders.desk import Desk
-from service.orders.intents import books_of, order_not_found
+from service.orders.intents import order_not_found
 from service.orders.model import Status
 from service.orders.resolutions import decide, propose
 from service.orders.shown import shown

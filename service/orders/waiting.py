@@ -12,12 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.core.clock import monotonic
 from service.core.principal import Principal
 from service.infra import idempotency
-from service.infra.db import is_full
+from service.infra.db import books_of, is_full
 from service.infra.idempotency import Answer, Intent
 from service.infra.notify import Wake
 from service.orders import store
 from service.orders.desk import Desk
-from service.orders.intents import books_of
 from service.orders.model import Order, RequestState, Status
 from service.orders.shown import shown
 

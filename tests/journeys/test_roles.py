@@ -317,3 +317,63 @@ async def test_api_routes_are_what_the_walk_finds() -> None:
     """The walk rests on FastAPI's insides; this fails first when they change."""
     assert all(isinstance(route, APIRoute) for router in ROUTERS for route in router.routes)
     assert len(routes_of(bare())) > sum(len(router.routes) for router in ROUTERS)
+
+
+# --- what a page for every role names, and who has two roles ----------------------------------------------------------------
+
+
+async def test_the_status_page_names_orders_of_the_callers_books_only(api: Api, ids: dict[str, str]) -> None:
+    """Everybody reads the page: counts are the house's, names are the book's."""
+    reviewed = ids["order_id"]
+    lasting = (await api.order(quantity=2)).json()["id"]
+    await api.rows("update orders set needs_review = 'quarantined' where id = $1", UUID(reviewed))
+    await api.rows("update orders set status = 'new', business_date = business_date - 1 where id = $1", UUID(lasting))
+    try:
+        for who, told in (("manager", True), ("operations", True), ("stranger", False), ("administrator", False)):
+            said = (await api.call(who, "GET", "/v1/status")).json()["orders"]
+            assert (said["ok"], said["needs_review"]) == (False, 1), who
+            assert [one["order"] for one in said["reviews"]] == [reviewed] * told, who
+            assert said["outlived"] == [lasting] * told, who
+    finally:
+        await api.rows("update orders set needs_review = null where id = $1", UUID(reviewed))
+        await api.rows("update orders set status = 'pending_new', business_date = $2 where id = $1", UUID(lasting), TODAY)
+
+
+MORE = ["operations", "compliance", "approver", "administrator"]
+
+
+async def roles(api: Api, *names: str) -> None:
+    user = f"/v1/users/{api.world.other_manager.user_id}"
+    assert (await api.call("administrator", "PATCH", user, json={"roles": list(names)})).status_code == 200
+
+
+@pytest.mark.parametrize("more", MORE)
+async def test_a_manager_with_another_role_sees_a_managers_books(api: Api, ids: dict[str, str], more: str) -> None:
+    """One rule on every path: whoever trades sees what he trades."""
+    await roles(api, "manager", more)
+    try:
+        for path in ("/v1/accounts", "/v1/orders", "/v1/clients", "/v1/mandates"):
+            assert not [one for one in ids.values() if one in (await api.call("stranger", "GET", path)).text], path
+        for name, what in (
+            ("account_id", "accounts"),
+            ("order_id", "orders"),
+            ("client_id", "clients"),
+            ("mandate_id", "mandates"),
+        ):
+            assert (await api.call("stranger", "GET", f"/v1/{what}/{ids[name]}")).status_code == 404, what
+        assert (await api.call("stranger", "GET", f"/v1/accounts/{ids['account_id']}/balance")).status_code == 404
+        own = f"/v1/accounts/{api.world.other_account}"
+        assert (await api.call("stranger", "GET", own)).status_code == 200
+    finally:
+        await roles(api, "manager")
+
+
+async def test_who_is_no_manager_any_more_sees_no_account_though_the_mandate_still_names_him(api: Api) -> None:
+    await roles(api, "administrator")
+    try:
+        own = f"/v1/accounts/{api.world.other_account}"
+        assert (await api.call("stranger", "GET", own)).status_code == 404
+        assert (await api.call("stranger", "GET", f"{own}/balance")).status_code == 404
+        assert (await api.call("stranger", "GET", "/v1/accounts")).json()["items"] == []
+    finally:
+        await roles(api, "manager")
