@@ -221,19 +221,21 @@ def _target(book: Sequence[Fill], said: Pushed, reversal: Reversal, corrected: d
         return _by_drop(candidates, reversal, excess)
     while telling(ref) and ref not in tried:
         tried.add(ref)
-        found = _named(candidates, said, ref)
+        found = _named(candidates, said, ref, reversal.drop)
         if found is not None:
             return found
         ref = corrected.get(ref)  # some name the execution as it was first told, not its correction
     return _only_listed([one for one in candidates if one.quantity == excess], said, reversal.exec_ref or "")
 
 
-def _named(candidates: Sequence[Fill], said: Pushed, ref: str | None) -> Fill | None:
-    """By number. A fill an inquiry showed first has no number of the stream: the stream's trade says which one it is."""
+def _named(candidates: Sequence[Fill], said: Pushed, ref: str | None, drop: int | None) -> Fill | None:
+    """By number. A fill an inquiry showed first has no number of the stream: the stream's trade says which one it is. Of
+    several that were given one number it is that of which as much was taken back."""
     keys = {one.key for one in said.trades if one.exec_id == ref}
     fitting = [one for one in candidates if not keys or (one.quantity, one.price) in keys]
     numbered = [one for one in fitting if one.exec_id == ref]
-    return next(iter(numbered or (fitting if keys else ())), None)
+    named = numbered or (fitting if keys else [])
+    return next((one for one in named if one.quantity == drop), next(iter(named), None))
 
 
 def _only_listed(candidates: Sequence[Fill], said: Pushed, ref: str) -> Fill | None:

@@ -95,6 +95,12 @@ CASES = [
          (fill(1, 20, 20, "E1"), corrected(3, 18, "E2", "E3", 18, WON), corrected(2, 15, "E1", "E2", 15)), ((18, WON),)),
     Case("a busted execution without a number is told again in another envelope",
          (fill(1, 20, 20, None), undo(2, 0, None, None), fill(1, 20, 20, None)), ()),
+    Case("a bust of the second of two that were given one number",
+         (fill(1, 20, 20, "E1"), fill(2, 30, 50, "E1"), undo(3, 20, "E1", "E3")), ((20, WON),)),
+    Case("and of the first",
+         (fill(1, 20, 20, "E1"), fill(2, 30, 50, "E1"), undo(3, 30, "E1", "E3")), ((30, WON),)),
+    Case("a correction of the second",
+         (fill(1, 20, 20, "E1"), fill(2, 30, 50, "E1"), corrected(3, 45, "E1", "E3", 25)), ((20, WON), (25, DEARER))),
     Case("a correction that keeps its execution's number, then its bust",
          (fill(1, 20, 20, "E1"), corrected(2, 15, "E1", "E1", 15), undo(3, 0, "E1", "E1")), ()),
 ]  # fmt: skip
