@@ -21,6 +21,8 @@ FINEST = -30  # the last digit behind the point: 1E-999999999 is short, and a gi
 CHARACTERS = 100  # of a number
 TIME_SHAPES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 STRING_NULL = "null"
+ENDLESS = "blocks within blocks without end"
+SAID = 80  # characters of a reason
 DEEPEST = 60  # blocks within blocks; the platform needs six
 
 
@@ -44,10 +46,14 @@ def parse(raw: bytes) -> Any:
         raise WireError("not-utf8", f"byte {error.start}") from error
     try:
         value = json.loads(source, parse_float=_number, parse_constant=_refuse, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        raise WireError("not-json", type(error).__name__) from error
+    except json.JSONDecodeError as error:
+        raise WireError("not-json", f"{error.msg} at character {error.pos}") from error  # `msg` quotes nothing
+    except RecursionError as error:
+        raise WireError("not-json", ENDLESS) from error
+    except ValueError as error:  # in our own words, or Python's of an integer without end
+        raise WireError("not-json", str(error)[:SAID]) from error
     if not _depth_within(value, DEEPEST):  # what is that deep could not be written again either
-        raise WireError("not-json", "blocks within blocks without end")
+        raise WireError("not-json", ENDLESS)
     return value
 
 

@@ -171,6 +171,21 @@ def test_p19_poison_is_a_value_and_not_an_exception(body: bytes) -> None:
     assert isinstance(read_report(raw(body)), Unreadable)
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"Body": {', "not-json: Expecting property name enclosed in double quotes at character 10"),
+        (b'{"Body": {"LastQty": NaN}}', "not-json: NaN is not a number"),
+        (b'{"Body": {}, "Body": {}}', "not-json: a key stands twice in one object"),
+        (b"[" * 200_000, "not-json: blocks within blocks without end"),
+        (b'{"a": ' + b"9" * 200 + b".5}", "not-json: a number without end"),
+    ],
+    ids=["cut", "nan", "twice", "deep", "long"],
+)
+def test_p19_the_reason_is_said_in_words_a_person_understands(body: bytes, words: str) -> None:
+    assert read_report(raw(body)) == Unreadable(words)
+
+
 @pytest.mark.parametrize("name", ["OrderID", "ClOrdID", "LastPx", "Price", "CumQty", "Text"])
 @pytest.mark.parametrize("number", ["1e-40000000", "0e-40000000", "70000." + "0" * 5000 + "1"], ids=["fine", "naught", "long"])
 def test_p19_a_number_without_end_is_never_written_out(name: str, number: str) -> None:
