@@ -46,6 +46,9 @@ DEADLINE_S = 3.0  # from the claim's look at the clock to the first byte; a send
 RECORDING_S = 20.0  # so long a known outcome is offered to a database that does not answer
 RECORD_AGAIN_S = 0.2
 ROOM_AGAIN_S = 2.0  # and again and again to one whose disk is full, as long as this process lives: a person makes room
+LONG_ASIDE = 10  # attempts after which a request is left alone for longest
+# One request's own trouble: counters that do not bear it, or a row about its order that nobody can read.
+UNFIT = (PositionMismatch, Overtaken, asyncpg.IntegrityConstraintViolationError, LookupError, ValueError)
 FENCED = counter("ilim_claims_fenced", "Claims given up because the cluster's epoch is not the one this sender began in")
 
 
@@ -108,24 +111,34 @@ class Dispatcher:
 
     async def claim(self, brokers: Sequence[str], most: int) -> Taken:
         """Permission to send up to `most` of the most urgent queued requests, each of another order."""
+        picked: list[Picked] = []
         try:
-            return await self._take(brokers, most)
-        except (PositionMismatch, Overtaken, asyncpg.IntegrityConstraintViolationError):
-            if most == 1:
-                raise
-            return await self._take(brokers, 1)  # one that cannot be written must not hold up the others
+            return await self._take(brokers, most, picked)
+        except UNFIT as error:
+            if most > 1:
+                return await self.claim(brokers, 1)  # one that cannot be written must not hold up the others
+            if not isinstance(error, asyncpg.ExclusionViolationError):  # a twin's: the next look refuses it
+                await self._set_aside(picked)
+            raise
 
-    async def _take(self, brokers: Sequence[str], most: int) -> Taken:
+    async def _take(self, brokers: Sequence[str], most: int, picked: list[Picked]) -> Taken:
         async with self.hot() as connection:
             now, began = self.clock.now(), monotonic()  # deadlines count from here, however long the commit takes
-            picked, emptied = await send_store.pick(connection, brokers, most, self.recheck.com_id, now)
-            looks = [(one, await send_store.look(connection, one, self.recheck.com_id)) for one in picked]
+            found, emptied = await send_store.pick(connection, brokers, most, self.recheck.com_id, now)
+            picked += found
+            looks = [(one, await send_store.look(connection, one, self.recheck.com_id)) for one in found]
             if any(self._strange(look.gate) for _, look in looks):
                 return Taken(False)
             moved, claims = await self._claim(connection, looks, now, began)
         for claim in claims:
             self.spend(claim.order.broker)
         return Taken(moved, claims, emptied)
+
+    async def _set_aside(self, picked: Sequence[Picked]) -> None:
+        """The most urgent request would be met again and again, and nobody get past it. Its alarm is the loop's."""
+        async with self.hot() as connection:
+            for one in picked:
+                await send_store.leave_alone(connection, one.request_id, LONG_ASIDE)
 
     def _strange(self, gate: Gate) -> bool:
         """Whether this sender is of another time than the database: it began before a fail-over, or its code was written
@@ -266,7 +279,10 @@ class Dispatcher:
             unanswered = await send_store.unanswered_attempts(connection)
         lost = [one for one in unanswered if one.overdue or one.epoch < self.epoch or is_gone(one.sender)]
         for one in lost:
-            await self._orphan(one)
+            try:
+                await self._orphan(one)
+            except UNFIT:  # nor must one that cannot be given up
+                log.exception("orphan.failed", order_id=str(one.order_id))
         return len(lost)
 
     async def _orphan(self, one: Unanswered) -> None:

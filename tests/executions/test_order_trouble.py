@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from ops.invariants import violations
+from service.accounts.move import PositionMismatch
 from service.core.clock import ManualClock
 from service.core.secret import AccountNumber
 from service.executions.sweep import Sweeper, sweep_account
@@ -204,6 +205,34 @@ async def test_what_cannot_be_sent_lets_others_pass(life: Life) -> None:
     for _ in range(10):
         await sender.dispatch_one([BROKER])
     assert RequestKind.NEW in [one.kind for one in gateway.sends]
+
+
+async def test_i08_a_request_that_cannot_be_written_holds_up_nobody(life: Life) -> None:
+    """Counters that do not bear its refusal: it is the oldest, and is met first each time."""
+    await life.submit()
+    await life.submit(key="k2", quantity=3)
+    await fetch(life.urls.superuser, "update order_request set send_by = queued_at where quantity = 10")
+    spoilt = "update cash set reserved = (select reserved_cash from orders where quantity = 3) where account_id = $1"
+    await fetch(life.urls.superuser, spoilt, life.world.account)
+    with pytest.raises(PositionMismatch):
+        await life.dispatcher.claim([BROKER], 8)
+    taken = await life.dispatcher.claim([BROKER], 8)
+    assert [one.request.quantity for one in taken.claims] == [3]
+    assert {row["quantity"]: row["state"] for row in await life.requests()} == {10: "queued", 3: "sending"}
+
+
+async def test_i08_an_attempt_that_cannot_be_given_up_holds_up_nobody(life: Life) -> None:
+    """A report of its order was stored in a form that nobody reads any more."""
+    await life.submit()
+    await life.submit(key="k2", quantity=3)
+    taken = await life.dispatcher.claim([BROKER], 8)
+    first = next(one for one in taken.claims if one.request.quantity == 10)
+    await life.receive(ack(first.request.cl_ord_id))
+    await fetch(life.urls.superuser, 'update order_report set document = \'{"kind": "strange"}\'')
+    await fetch(life.urls.superuser, "update attempt set overdue_at = claimed_at - case when request_id = $1 then interval '2 s'"
+                " else interval '1 s' end", first.request.id)  # fmt: skip
+    assert await life.dispatcher.orphans() == 2
+    assert {row["quantity"]: row["state"] for row in await life.requests()} == {10: "acknowledged", 3: "unknown"}
 
 
 async def test_only_what_goes_out_counts_against_the_pace(life: Life) -> None:
