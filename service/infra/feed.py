@@ -24,7 +24,7 @@ from service.infra.tables import event, event_pending
 
 BATCH = 1000
 POLL_S = 1.0
-ASK_AGAIN_S = 15.0  # so long a stream lives on a key that was withdrawn
+ASK_AGAIN_S = 15.0  # so long a silent stream lives on a key that was withdrawn
 CHANNEL = "events"
 COLUMNS = ("kind", "subject_id", "account_id", "user_id", "document", "happened_at")
 
@@ -119,11 +119,16 @@ class Reader:
             return Place(begins, await newest(connection, begins))
 
     async def follow(self, wake: Wake, begun: Place, *, wait: bool) -> AsyncIterator[Event]:
-        """Every event after `begun` as they come; only those that are there already when not `wait`."""
+        """Every event after `begun` as they come; only those that are there already when not `wait`. Whether the caller may
+        still hear them is asked after they were read: nothing is told once that right has ended."""
         place, previous = begun.id, begun.previous
         asked = monotonic()
         while not self.ending():
             found, end = await self._read(place, previous)
+            if found or monotonic() - asked > ASK_AGAIN_S:
+                if not await self.entitled():
+                    return
+                asked = monotonic()
             for one in found:
                 yield one
                 previous = one.id
@@ -133,10 +138,6 @@ class Reader:
                 return
             if not found:
                 await wake.wait(POLL_S)
-            if monotonic() - asked > ASK_AGAIN_S:
-                if not await self.entitled():
-                    return
-                asked = monotonic()
 
     async def _read(self, place: int, previous: int | None) -> tuple[list[Event], int]:
         async with self.transaction(books=self.books) as connection:

@@ -124,6 +124,27 @@ async def test_who_begins_without_an_id_hears_only_what_comes(
         assert await read(database, last=None) == []
 
 
+async def test_nothing_is_told_once_the_right_to_hear_it_has_ended(
+    database: Database, worker_database: Database, database_urls: DatabaseUrls
+) -> None:
+    """A stream lives long: a key revoked since it began hears of no change after that, not even for some seconds."""
+    held, good = await lease(worker_database), True
+
+    async def entitled() -> bool:
+        return good
+
+    reader = Reader(database.transaction, Books.ALL, entitled, lambda: False)
+    async with writer(database_urls) as connection:
+        await tell(connection, 1)
+        await feed.number(worker_database.hot, held)
+        following = reader.follow(Wake(), await reader.begin(0), wait=True)
+        assert (await anext(following)).document == {"mark": 1}
+        good = False
+        await tell(connection, 2)
+        await feed.number(worker_database.hot, held)
+    assert [one async for one in following] == []
+
+
 async def test_an_event_from_a_feed_that_was_set_back_is_refused(database: Database) -> None:
     with pytest.raises(Conflict) as refused:
         await read(database, last=10)
