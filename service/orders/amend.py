@@ -1,9 +1,9 @@
 """Amend one order (정정): a new price for the whole remainder, or a lower quantity.
 
 Refusals, before any network call (P14): partial-price-amend-not-supported, amendment-empty, price-amend-needs-limit-order,
-price-unchanged, quantity-increase-not-supported, quantity-unchanged, quantity-not-above-executed, price-deviation, price checks
-of `checks` 422 · halted, broker-drift, order-closed, request-in-flight, fills-unaccounted 409 · licence-required 403 ·
-session-closed 422 · stream-blind, clock-wrong 503 (not stored).
+price-unchanged, quantity-increase-not-supported, quantity-unchanged, quantity-not-above-executed, price checks of `checks`,
+price-deviation, turnover-exceeded 422 · halted, broker-drift, order-closed, request-in-flight, fills-unaccounted 409 ·
+licence-required 403 · session-closed 422 · stream-blind, clock-wrong 503 (not stored).
 """
 
 from dataclasses import replace
@@ -17,6 +17,7 @@ from service.controls import store as controls
 from service.core.clock import kst_date
 from service.core.errors import Conflict, Forbidden, Invalid, Violation
 from service.core.ids import uuid7
+from service.core.money import Won, amount
 from service.core.principal import Principal
 from service.gateway import RequestKind
 from service.infra.idempotency import Answer, Intent
@@ -148,4 +149,18 @@ async def _write(
     await store.add_request(connection, order, request)
     data = {"cl_ord_id": request.cl_ord_id, "price": request.price, "quantity": request.quantity}
     cause = Cause("amendment.submitted", data, principal, request_id)
-    return await hold_more(connection, replace(order, requests=requests), held, cause, now)
+    after = await hold_more(connection, replace(order, requests=requests), held, cause, now)
+    await _claim_turnover(connection, order, request)
+    return after
+
+
+async def _claim_turnover(connection: AsyncConnection, order: Order, request: Request) -> None:
+    """What the order becomes worth more counts against the mandate's turnover of the day, where it has a limit."""
+    before, after = order.price or order.limit_price, request.price or order.limit_price
+    more = Won(amount(request.quantity, after) - amount(order.quantity, before))
+    limit = (await store.limits_of(connection, order)).get("daily_turnover") if more > 0 else None
+    if limit is not None and not await store.claim_more_turnover(connection, order, more, Won(int(limit))):
+        said = "Above the mandate's turnover of the day."
+        raise Invalid(
+            "turnover-exceeded", said, violations=(Violation("turnover-exceeded", "price", said, str(limit), str(more)),)
+        )

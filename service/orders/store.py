@@ -24,9 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.ids import lot
+from service.core.money import Won
 from service.gateway import OrderType, RequestKind, Session, Side, TimeInForce
 from service.infra.tables import cl_ord_id_part
 from service.mandates.facts import mandate_part
+from service.mandates.parts import claim_turnover
 from service.market.facts import instrument_part
 from service.orders.checks import InstrumentFacts
 from service.orders.model import Order, Request, RequestState, Status
@@ -142,6 +144,16 @@ async def limits_of(connection: AsyncConnection, order: Order) -> Mapping[str, A
     values = {"account_id": order.account_id, "user_id": order.manager_id, "business_date": order.business_date}
     row = (await connection.execute(select(mandate_part()), values)).mappings().first()
     return dict(json.loads(row["limits"])) if row else {}
+
+
+MORE_TURNOVER = claim_turnover(select(literal(1).label("one")).cte("once"))
+
+
+async def claim_more_turnover(connection: AsyncConnection, order: Order, won: Won, limit: Won) -> bool:
+    """Add to what the order has claimed of its mandate's turnover of the day; False where that would pass the limit. Cash is
+    locked before it, as in a submission."""
+    values = {"mandate_id": order.mandate_id, "business_date": order.business_date, "value_won": won, "turnover_limit": limit}
+    return (await connection.execute(MORE_TURNOVER, values)).first() is not None
 
 
 async def instrument_of(connection: AsyncConnection, order: Order) -> InstrumentFacts | None:

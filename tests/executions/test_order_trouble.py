@@ -80,6 +80,21 @@ async def test_p16_an_amendment_keeps_the_mandates_distance_from_the_reference_p
     assert orjson.loads(answer.body).get("type") == (f"/problems/{slug}" if slug else None)
 
 
+@pytest.mark.parametrize(("price", "slug"), [(77_000, None), (77_100, "turnover-exceeded")], ids=["just", "beyond"])
+async def test_p16_a_dearer_amendment_counts_against_the_mandates_turnover(life: Life, price: int, slug: str | None) -> None:
+    """10 and 9 shares at 70,000 won under a limit of 1,400,000: 70,000 are left, 7,000 for each of ten."""
+    await fetch(life.urls.superuser, 'update mandate set limits = \'{"daily_turnover": "1400000"}\'')
+    order_id, _ = await acknowledged(life)
+    await life.submit(key="k2", quantity=9)
+    await life.dispatch()
+    answer = await life.amend(order_id, "a1", price=Decimal(price))
+    await life.dispatch()
+    assert len(life.gateway.sends) == (2 if slug else 3)
+    assert orjson.loads(answer.body).get("type") == (f"/problems/{slug}" if slug else None)
+    counted = (await fetch(life.urls.superuser, "select turnover from mandate_day"))[0][0]
+    assert (counted, len(await life.requests())) == ((1_330_000, 2) if slug else (1_400_000, 3))
+
+
 @pytest.mark.parametrize(
     ("asked", "meanwhile", "reason"),
     [
