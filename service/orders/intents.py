@@ -12,6 +12,7 @@ from service.core.errors import Conflict, NotFound, ServiceError, Unavailable
 from service.core.principal import Principal
 from service.infra import idempotency
 from service.infra.db import books_of
+from service.infra.effects import Overtaken
 from service.infra.failpoints import fp
 from service.infra.idempotency import Answer, Intent
 from service.orders import store
@@ -77,9 +78,12 @@ async def _answer(
             after = await effect(connection, order)
     except Unavailable:
         raise  # not the caller's doing: the same key may try again
+    except Overtaken:
+        raise order_not_found() from None  # its row is locked: the book was taken from the caller meanwhile
     except ServiceError as refused:
         body = {"asked": asked, "violations": [one.as_dict() for one in refused.violations], "reason": refused.slug}
-        await store.save_order(connection, order.id, audit_seq=order.audit_seq + 1)
+        if not await store.save_order(connection, order.id, audit_seq=order.audit_seq + 1):
+            raise order_not_found() from None  # taken away meanwhile: an entry without its order would bar every later one
         await append.record(
             connection, kind=f"{what}.refused", subject=("order", order.id), seq=order.audit_seq + 1, body=body,
             principal=principal, request_id=request_id, at=desk.clock.now(),

@@ -127,9 +127,10 @@ async def add_request(connection: AsyncConnection, order: Order, request: Reques
     await connection.execute(insert(order_request).values({**values, "broker": order.broker}))
 
 
-async def save_order(connection: AsyncConnection, order_id: UUID, **changes: Any) -> None:
-    """Write changed columns; the version rises with every write."""
-    await connection.execute(update(orders).where(orders.c.id == order_id).values(version=orders.c.version + 1, **changes))
+async def save_order(connection: AsyncConnection, order_id: UUID, **changes: Any) -> bool:
+    """Write changed columns; the version rises with every write. False when the order is not in the caller's books any more."""
+    wanted = update(orders).where(orders.c.id == order_id).values(version=orders.c.version + 1, **changes)
+    return (await connection.execute(wanted)).rowcount == 1
 
 
 async def sent_or_being_sent(connection: AsyncConnection, request_id: UUID) -> bool:

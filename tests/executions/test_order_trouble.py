@@ -13,10 +13,13 @@ from uuid import UUID
 import asyncpg
 import orjson
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ops.invariants import violations
 from service.accounts.move import PositionMismatch
 from service.core.clock import ManualClock
+from service.core.errors import Conflict, NotFound
+from service.core.money import Won
 from service.core.secret import AccountNumber
 from service.executions.sweep import Sweeper, sweep_account
 from service.gateway import (
@@ -33,11 +36,14 @@ from service.gateway import (
     Side,
 )
 from service.infra.db import Books, Database, Whose
-from service.orders.model import ROWS_ARE_LATE
+from service.orders.advance import Cause, hold_more
+from service.orders.intents import carry_out
+from service.orders.model import ROWS_ARE_LATE, Order
+from service.orders.rules import Reserve
 from service.orders.send_store import Picked, look
 from tests.conftest import DatabaseUrls
 from tests.executions.test_order_life import Life, ack, trade
-from tests.makers import BROKER, CODE, ISIN, TODAY, FakeGateway, fetch, make_world, report
+from tests.makers import BROKER, CODE, ISIN, TODAY, FakeGateway, fetch, make_desk, make_world, report
 
 
 @pytest.fixture
@@ -585,3 +591,28 @@ async def test_racing_senders_share_the_queue_and_send_nothing_twice(life: Life)
     await asyncio.gather(*(life.dispatcher.carry(one) for each in taken for one in each.claims))
     await life.dispatch()
     assert sorted(one.quantity for one in life.gateway.sends) == list(range(1, 13))
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["refused", "taken"])
+async def test_p28_a_book_taken_away_in_the_middle_of_a_change_leaves_nothing_of_it(life: Life, refused: bool) -> None:
+    """The order is in the caller's books when it is locked and no more when its change is written: it is not there, and no
+    ledger entry without its order bars what comes after."""
+    order_id = await life.submit()
+    await life.dispatch()
+
+    async def effect(connection: AsyncConnection, order: Order) -> Order:
+        taken = "update mandate_manager set revoked_at = now() where user_id = $1"
+        await fetch(life.urls.superuser, taken, life.world.manager.user_id)
+        if refused:
+            raise Conflict("order-closed", "Nothing of it can trade any more.")
+        held = Reserve(Won(order.reserved_cash), order.reserved_quantity)
+        return await hold_more(connection, order, held, Cause("cancellation.submitted", {}), life.clock.now())
+
+    with pytest.raises(NotFound):
+        await carry_out(
+            make_desk(life.app, life.clock), order_id, effect, what="cancellation", asked={}, principal=life.world.manager,
+            intent=life.intent("c1"), request_id="r",
+        )  # fmt: skip
+    cl = life.gateway.sends[0].cl_ord_id
+    await life.receive(ack(cl), trade(cl, 10, 10))
+    assert (await life.order())["status"] == "filled"
