@@ -63,6 +63,16 @@ def _keep_stream() -> Returning:
 KEEP_STREAM = HotStatement(_keep_stream())
 
 
+def _held_under() -> Any:
+    table = raw_message.c
+    numbered = [table.seq_date == func.any(bindparam("days", type_=ARRAY(table.seq_date.type)))]
+    numbered += [table.seq == func.any(bindparam("numbers", type_=ARRAY(table.seq.type)))]
+    return select(table.com_id, table.seq_date, table.seq, table.digest).where(table.source == "stream", *numbered)
+
+
+HELD_UNDER = HotStatement(_held_under())
+
+
 class Vault:
     """Seals and opens raw messages with the data key (32 bytes)."""
 
@@ -91,6 +101,18 @@ class Vault:
         found = await KEEP_STREAM.on(connection, **{name: [row[name] for row in rows] for name in COLUMNS})
         stored = {row["id"] for row in found}
         return [row["id"] if row["id"] in stored else None for row in rows]
+
+    async def unlike_held(self, connection: Either, messages: Sequence[Raw]) -> list[bool]:
+        """Of messages of the stream whether another one, with other bytes, is held under the same number."""
+        if not messages:
+            return []
+        days, numbers = [one.seq_date for one in messages], [one.seq for one in messages]
+        rows = await HELD_UNDER.on(connection, days=days, numbers=numbers)
+        held = {(row["com_id"], row["seq_date"], row["seq"]): bytes(row["digest"]) for row in rows}
+        digests = [hashlib.sha256(one.body).digest() for one in messages]
+        return [
+            held.get((one.com_id, one.seq_date, one.seq), digest) != digest for one, digest in zip(messages, digests, strict=True)
+        ]
 
     def kept(self, messages: Sequence[Raw]) -> Change:
         """Messages that come once (answers, inquiries), to be stored in one statement with what they prove. The ids of its

@@ -1,8 +1,9 @@
 """Raw first (P19): messages are stored whole before anybody reads them, and only then acknowledged."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from uuid import UUID
 
 import structlog
 
@@ -10,10 +11,12 @@ from service.audit.evidence import Raw, Vault, missing_ranges
 from service.core.clock import Clock
 from service.executions import store
 from service.gateway import RawReport
-from service.infra.db import HotTransaction, Transaction
+from service.infra.db import Either, HotTransaction, Transaction
 from service.infra.failpoints import fp
 
 log = structlog.get_logger()
+
+WHAT_NOW = "The report is kept and applied. Ask the platform whether it counts the stream anew: gaps cannot be seen then."
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,30 @@ class Inbox:
 
     async def _keep(self, raws: Sequence[RawReport]) -> bool:
         """Whether any was new."""
-        now = self.clock.now()
-        messages = [Raw("stream", one.body, now, one.com_id, one.seq_date, one.seq) for one in raws]
         async with self.hot() as connection:
-            ids = await self.vault.keep_stream(connection, messages)
+            ids = await self.vault.keep_stream(connection, self._evidence(raws))
             new = [(raw_id, raw) for raw_id, raw in zip(ids, raws, strict=True) if raw_id is not None]
+            new += await self._counted_anew(connection, [raw for raw_id, raw in zip(ids, raws, strict=True) if raw_id is None])
             await store.enqueue(connection, new)
             fp("inbox.before_commit")
         fp("inbox.after_commit")
         return bool(new)
+
+    async def _counted_anew(self, connection: Either, held: Sequence[RawReport]) -> list[tuple[UUID, RawReport]]:
+        """Another message under a number that was given before, by a platform that counts anew. It is kept without the number:
+        taken for a repetition, nobody would ever hear of it (P6). A resend says that it is one, and differs in that."""
+        fresh = [one for one in held if one.seq is not None and not one.possible_duplicate]
+        unlike = await self.vault.unlike_held(connection, self._evidence(fresh))
+        others = [one for one, is_other in zip(fresh, unlike, strict=True) if is_other]
+        nameless = [replace(one, seq=None) for one in others]
+        ids = await self.vault.keep_stream(connection, self._evidence(nameless)) if others else []
+        for one in (one for raw_id, one in zip(ids, others, strict=True) if raw_id is not None):
+            log.error("message.number_reused", seq_date=str(one.seq_date), seq=one.seq, what_now=WHAT_NOW)
+        return [(raw_id, raw) for raw_id, raw in zip(ids, nameless, strict=True) if raw_id is not None]
+
+    def _evidence(self, raws: Sequence[RawReport]) -> list[Raw]:
+        now = self.clock.now()
+        return [Raw("stream", one.body, now, one.com_id, one.seq_date, one.seq) for one in raws]
 
     async def position(self, day: date) -> list[tuple[int, int]]:
         """What of a day's sequence we do not hold."""

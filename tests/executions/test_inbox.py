@@ -72,6 +72,22 @@ async def test_p19_a_message_the_database_will_not_take_keeps_nobody_out(inbox: 
     assert [row["seq"] for row in await fetch(database_urls.superuser, HELD)] == [1, 2, 3, 4]
 
 
+async def test_p06_another_message_under_a_number_given_before_is_kept_and_once(
+    inbox: Inbox, database_urls: DatabaseUrls
+) -> None:
+    """A platform that counts anew after a fault of its own: what it says under 1 now is no repetition."""
+    first, second = RawReport("F0001", TODAY, 1, b"first"), RawReport("F0001", TODAY, 1, b"second")
+    third, resent = RawReport("F0001", TODAY, 2, b"third"), RawReport("F0001", TODAY, 1, b"first, PossDupFlag Y", True)
+    for raws in ([first], [second, third], [second, first, resent], [first, second]):
+        assert all(await inbox.store(raws))
+    vault = Vault(bytes(32))
+    rows = await fetch(
+        database_urls.superuser, "select r.id, r.sealed, i.seq from inbox i join audit.raw_message r on r.id = i.raw_id"
+    )
+    kept = sorted((vault.open(row["sealed"], row["id"]), row["seq"]) for row in rows)
+    assert kept == [(b"first", 1), (b"second", None), (b"third", 2)]
+
+
 async def test_p19_a_batch_may_hold_what_is_held_already(inbox: Inbox, database_urls: DatabaseUrls) -> None:
     for numbers in ([1, 2, 2], [3, 1, 4]):
         assert all(await inbox.store([RawReport("F0001", TODAY, number, b"the same") for number in numbers]))
