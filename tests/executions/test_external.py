@@ -489,3 +489,20 @@ async def test_p13_an_adopted_order_is_ours_when_a_row_of_ours_changes_it(life: 
     ]
     await ask(life, *(rows[::-1] if turned else rows))
     await one_of_them(life)
+
+
+async def test_p13_what_the_client_made_of_our_order_under_another_number_is_our_order(life: Life) -> None:
+    """By telephone he lowered it: the report knows only the new number, the row also the one it replaced."""
+    await life.submit()
+    await life.dispatch()
+    cl = life.gateway.sends[0].cl_ord_id
+    await life.receive(ack(cl, order_id="7001"))
+    lowered: dict[str, Any] = {"order_id": "7005", "side": Side.BUY, "order_quantity": 6, "leaves_quantity": 6}
+    await life.receive(theirs(ExecType.REPLACED, **lowered))
+    assert len(await all_orders(life)) == 2
+    rows = [row(life, order_number="7001"), row(life, order_number="7005", original_number="7001", is_amend=True, quantity=6)]
+    await ask(life, *rows)
+    mine, other = await all_orders(life)
+    assert (mine["quantity"], mine["remaining_quantity"], mine["broker_order_number"]) == (6, 6, "7005")
+    assert (other["closed"], other["reserved_cash"]) == (True, 0)
+    assert await violations(life.urls.superuser) == []
