@@ -7,6 +7,7 @@ swallows disconnects.
 import re
 from collections import Counter
 from collections.abc import MutableMapping
+from email.message import Message as Head
 from typing import Annotated, Any
 
 import structlog
@@ -175,7 +176,11 @@ async def strictly(request: Request) -> None:
 
 
 def is_json(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() in ("application/json", "application/problem+json")
+    """Whether FastAPI reads a body of this type as JSON, judged as FastAPI does: what it reads, `strict_json` has read before."""
+    head = Head()
+    head["content-type"] = content_type
+    subtype = head.get_content_subtype()
+    return head.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
 
 
 def _check_query(request: Request) -> None:

@@ -173,6 +173,16 @@ async def test_a_body_that_is_not_an_order(api: Api, what: str, body: Any, statu
     assert await api.business() == before
 
 
+@pytest.mark.parametrize(
+    "kind", ["application/json;", "APPLICATION/JSON", "application/vnd.api+json", "application/merge-patch+json"]
+)
+async def test_a_name_twice_is_refused_under_every_type_that_is_read_as_json(api: Api, kind: str) -> None:
+    before = await api.business()
+    content = json.dumps(api.good()).replace(QUANTITY, '"quantity": 1, "quantity": 2').encode()
+    refusal(await post(api, content, **{"Content-Type": kind}), 400, "malformed-json", None)
+    assert await api.business() == before
+
+
 async def test_p14_an_array_of_one_good_order_is_no_order(api: Api) -> None:
     before = await api.business()
     for path in ("/v1/orders", "/v1/orders/checks"):
