@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from service.audit import append, store
 from service.core.errors import NotFound
@@ -16,6 +16,7 @@ from service.infra.caller import require
 from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
+from service.infra.written import Instant
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
@@ -69,8 +70,8 @@ async def list_entries(
     kind: Annotated[Word, Query(description="what happened, for example order.submitted")] = None,
     subject_kind: Annotated[Word, Query(description="for example order")] = None,
     subject_id: Annotated[Word, Query(description="id of the subject")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="written at or after")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="written before")] = None,
+    since: Annotated[Instant | None, Query(description="written at or after")] = None,
+    until: Annotated[Instant | None, Query(description="written before")] = None,
     limit: Limit = paging.DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Response:

@@ -24,6 +24,7 @@ from service.infra.db import Transaction, books_of
 from service.infra.http import Cursor, Limit, Words
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
+from service.infra.written import Day
 from service.orders import store as orders
 from service.orders.intents import order_not_found
 
@@ -89,7 +90,7 @@ async def list_executions(
     account_id: Annotated[UUID | None, Query(description="of this account")] = None,
     isin: Annotated[str | None, Query(pattern=r"^[A-Z]{2}[0-9A-Z]{9}[0-9]$", description="of this instrument")] = None,
     side: Annotated[Side | None, Query(description="buy or sell")] = None,
-    business_date: Annotated[date | None, Query(description="of this KST day")] = None,
+    business_date: Annotated[Day | None, Query(description="of this KST day")] = None,
     order_id: Annotated[UUID | None, Query(description="of this order")] = None,
     manager_id: Annotated[UUID | None, Query(description="of orders this manager gave")] = None,
     client_order_id: Annotated[

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from service.core.money import parse_decimal
 from service.core.secret import mask_account
+from service.infra.written import Day
 from service.mandates.model import Client, Limits, Linkage, Mandate, MandateStatus, Onboarding
 from service.mandates.rules import NEXT_STEP
 
@@ -123,8 +124,8 @@ class NewMandate(Strict):
     client_id: UUID = Field(description="whose contract")
     name: Name = Field(description="a name for people", examples=["성장형 1호"])
     status: Literal[MandateStatus.DRAFT, MandateStatus.IN_FORCE] = Field(MandateStatus.DRAFT, description="to begin with")
-    starts_on: date = Field(description="first day, KST")
-    ends_on: date | None = Field(None, description="last day, KST; null: open")
+    starts_on: Day = Field(description="first day, KST")
+    ends_on: Day | None = Field(None, description="last day, KST; null: open")
     limits: LimitsBody = Field(LimitsBody(), description="what it allows")
     fee_schedule: FeeSchedule | None = Field(None, description="fees by contract")
     account_ids: list[UUID] = Field([], max_length=100, description="its accounts; an account is in one mandate at a time")
@@ -134,7 +135,7 @@ class NewMandate(Strict):
 class MandateChange(Strict):
     name: Name | None = Field(None, description="a new name")
     status: MandateStatus | None = Field(None, description="suspended stops new orders at once; terminated is final")
-    ends_on: date | None = Field(None, description="a new last day")
+    ends_on: Day | None = Field(None, description="a new last day")
     limits: LimitsBody | None = Field(None, description="the whole new set of limits")
     fee_schedule: FeeSchedule | None = Field(None, description="new fees")
     account_ids: list[UUID] | None = Field(None, max_length=100, description="the whole new set of accounts")

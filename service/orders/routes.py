@@ -1,6 +1,5 @@
 """Orders over HTTP."""
 
-from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from service.infra.http import Cursor, Key, Limit
 from service.infra.idempotency import Answer, Intent
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
+from service.infra.written import Day
 from service.orders import schemas, store
 from service.orders.amend import amend
 from service.orders.cancel import cancel
@@ -151,7 +151,7 @@ async def list_orders(
     isin: Annotated[str | None, Query(pattern=schemas.ISIN_PATTERN, description="of this instrument")] = None,
     side: Annotated[Side | None, Query(description="buy or sell")] = None,
     status: Annotated[Status | None, Query(description="in this status")] = None,
-    business_date: Annotated[date | None, Query(description="of this KST day")] = None,
+    business_date: Annotated[Day | None, Query(description="of this KST day")] = None,
     manager_id: Annotated[UUID | None, Query(description="given by this manager")] = None,
     client_order_id: Annotated[str | None, Query(max_length=64, pattern=r"^[\x21-\x7e]+$", description="your own id")] = None,
     limit: Limit = paging.DEFAULT_LIMIT,

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.core.principal import Principal, Role
 from service.infra import paging
@@ -13,6 +13,7 @@ from service.infra.caller import require
 from service.infra.http import Cursor, Limit
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
+from service.infra.written import Instant
 from service.people import store
 from service.people.change_user import change_user
 from service.people.create_user import create_user
@@ -59,7 +60,7 @@ class UserPage(Strict):
 
 class NewKey(Strict):
     user_id: UUID = Field(description="whose key")
-    expires_at: AwareDatetime | None = Field(None, description="none: until it is revoked")
+    expires_at: Instant | None = Field(None, description="none: until it is revoked")
 
 
 class KeyOut(Strict):

@@ -227,6 +227,21 @@ async def test_p01_a_key_with_another_body_is_refused(api: Api) -> None:
     assert await api.business() == before
 
 
+@pytest.mark.parametrize("day", [0, 86400.0, 1795392000, "1795392000", "2026-11-01T00:00:00Z", "20261101"])
+async def test_a_day_is_written_as_a_day(api: Api, day: Any) -> None:
+    before = await api.business()
+    body = {"client_id": nowhere(), "name": "시험", "starts_on": day}
+    refusal(await api.call("operations", "POST", "/v1/mandates", json=body), 422, "validation-failed", "starts_on")
+    assert await api.business() == before
+
+
+@pytest.mark.parametrize(
+    "since", ["0", "-1", "1795392000", "2026-11-23", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"]
+)
+async def test_an_instant_is_written_as_an_instant_that_utc_has(api: Api, since: str) -> None:
+    refusal(await api.call("compliance", "GET", f"/v1/audit/entries?since={since}"), 422, "validation-failed", "since")
+
+
 async def test_every_failed_check_is_listed_not_the_first(api: Api) -> None:
     answer = await api.order(symbol=HALTED_CODE, price="91150", quantity=10**8)
     codes = {one["code"] for one in answer.json()["violations"]}
@@ -263,6 +278,9 @@ ADDRESSES = [
     ("/v1/orders?cursor=WyJ4Il0", 400, "cursor-invalid"),
     ("/v1/orders?cursor=" + "A" * 5000, 400, "cursor-invalid"),
     ("/v1/executions?cursor=%00", 400, "cursor-invalid"),
+    ("/v1/orders?business_date=0", 422, "validation-failed"),
+    ("/v1/orders?business_date=1795392000", 422, "validation-failed"),
+    ("/v1/executions?business_date=2026-11-23T00:00:00", 422, "validation-failed"),
     ("/v1/accounts?broker=cyber", 422, "validation-failed"),
     ("/v1/instruments?name=%00", 422, "validation-failed"),
     ("/v1/instruments/%ff", 404, "not-found"),
