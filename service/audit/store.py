@@ -35,6 +35,9 @@ async def find(connection: AsyncConnection, arrived: int) -> Mapping[str, Any] |
     return None if row is None else dict(row)
 
 
+LARGEST_SEQ = 2**31 - 1  # of an entry about one subject: the column is an integer
+
+
 async def about(connection: AsyncConnection, subject: tuple[str, str], *, after: int, limit: int) -> list[Mapping[str, Any]]:
     """Entries of a subject that has a counter, oldest first after number `after`, one row beyond the limit."""
     c = record.c

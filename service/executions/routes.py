@@ -141,7 +141,7 @@ async def get_timeline(
 ) -> Response:
     """Everything that happened to one order, in order, in words, each line with its evidence."""
     transaction: Transaction = request.app.state.wiring.transaction
-    after = paging.after_number(cursor) or 0
+    after = paging.after_number(cursor, largest=ledger.LARGEST_SEQ) or 0
     async with transaction(books=books_of(principal)) as connection:
         if await orders.load(connection, order_id) is None:
             raise order_not_found()

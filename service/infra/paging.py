@@ -39,9 +39,14 @@ def decode(cursor: str, parts: int = 1) -> tuple[str, ...]:
         raise _bad() from None
     if not isinstance(key, list) or len(key) != parts or not all(isinstance(part, str) for part in key):
         raise _bad()
-    if any("\x00" in part for part in key):  # no text of ours holds one, and PostgreSQL refuses it
+    if any("\x00" in part or not _whole(part) for part in key):  # no text of ours holds these, and PostgreSQL refuses them
         raise _bad()
     return tuple(key)
+
+
+def _whole(text: str) -> bool:
+    """Whether it is text throughout: JSON can escape half a character, which nothing can store."""
+    return not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def after_text(cursor: str | None) -> str | None:
@@ -58,12 +63,12 @@ def after_uuid(cursor: str | None) -> UUID | None:
         raise _bad() from None
 
 
-def after_number(cursor: str | None) -> int | None:
-    """The number after which the page begins. Raises BadRequest."""
+def after_number(cursor: str | None, largest: int = 10**18 - 1) -> int | None:
+    """The number after which the page begins, `largest` being what its column can hold. Raises BadRequest."""
     if cursor is None:
         return None
     text = decode(cursor)[0]
-    if not text.isdecimal() or len(text) > 18:
+    if not text.isdecimal() or len(text) > 18 or int(text) > largest:
         raise _bad()
     return int(text)
 

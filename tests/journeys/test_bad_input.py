@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from service.infra import paging
 from service.infra.problem_catalogue import CATALOGUE
 from tests.journeys.conftest import Api, nowhere
 from tests.makers import HALTED_CODE, ISIN
@@ -242,6 +243,13 @@ async def test_an_instant_is_written_as_an_instant_that_utc_has(api: Api, since:
     refusal(await api.call("compliance", "GET", f"/v1/audit/entries?since={since}"), 422, "validation-failed", "since")
 
 
+async def test_a_place_beyond_every_timeline_is_no_cursor(api: Api) -> None:
+    order = (await api.order()).json()["id"]
+    for number, status in ((2**31 - 1, 200), (2**31, 400)):
+        cursor = paging.encode(str(number))
+        assert (await api.call("manager", "GET", f"/v1/orders/{order}/timeline?cursor={cursor}")).status_code == status
+
+
 async def test_every_failed_check_is_listed_not_the_first(api: Api) -> None:
     answer = await api.order(symbol=HALTED_CODE, price="91150", quantity=10**8)
     codes = {one["code"] for one in answer.json()["violations"]}
@@ -278,6 +286,7 @@ ADDRESSES = [
     ("/v1/orders?cursor=WyJ4Il0", 400, "cursor-invalid"),
     ("/v1/orders?cursor=" + "A" * 5000, 400, "cursor-invalid"),
     ("/v1/executions?cursor=%00", 400, "cursor-invalid"),
+    ("/v1/instruments?cursor=WyJcdWQ4MDAiXQ", 400, "cursor-invalid"),  # half a surrogate pair
     ("/v1/orders?business_date=0", 422, "validation-failed"),
     ("/v1/orders?business_date=1795392000", 422, "validation-failed"),
     ("/v1/executions?business_date=2026-11-23T00:00:00", 422, "validation-failed"),
