@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from service.controls import store
 from service.controls.model import Scope
@@ -36,16 +36,18 @@ class NewHalt(BaseModel):
 
     scope: Scope = Field(description="what is halted")
     target: str | None = Field(
-        None, min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$", examples=["00991"],
+        None, min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$", examples=["00991"], validate_default=True,
         description="company code, account id, ISIN or user id; none for the whole firm",
     )  # fmt: skip
     reason: Words = Field(description="why, for whoever reads it later", examples=["평가 오류 확인 중"])
 
-    @model_validator(mode="after")
-    def _whole(self) -> "NewHalt":
-        if (self.scope is Scope.FIRM) != (self.target is None):
+    @field_validator("target")
+    @classmethod
+    def _of_its_scope(cls, target: str | None, info: ValidationInfo) -> str | None:
+        scope = info.data.get("scope")  # none when it is no scope, which is said by itself
+        if scope is not None and (scope is Scope.FIRM) != (target is None):
             raise ValueError("a halt of the firm has no target, every other one names its target")
-        return self
+        return target
 
 
 class HaltOut(BaseModel):

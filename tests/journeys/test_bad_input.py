@@ -228,6 +228,15 @@ async def test_p01_a_key_with_another_body_is_refused(api: Api) -> None:
     assert await api.business() == before
 
 
+@pytest.mark.parametrize("scope", ["broker", "account", "instrument", "manager"])
+async def test_a_halt_that_names_no_target_is_told_so(api: Api, scope: str) -> None:
+    headers = {"Idempotency-Key": str(uuid4())}
+    answer = await api.call("operations", "POST", "/v1/halts", json={"scope": scope, "reason": "시험"}, headers=headers)
+    refusal(answer, 422, "validation-failed", "target")
+    firm = {"scope": "firm", "target": "00991", "reason": "시험"}
+    refusal(await api.call("operations", "POST", "/v1/halts", json=firm, headers=headers), 422, "validation-failed", "target")
+
+
 @pytest.mark.parametrize("day", [0, 86400.0, 1795392000, "1795392000", "2026-11-01T00:00:00Z", "20261101"])
 async def test_a_day_is_written_as_a_day(api: Api, day: Any) -> None:
     before = await api.business()
