@@ -69,6 +69,10 @@ AMENDING = (
     "price-not-positive", "quantity-not-positive", "quantity-too-large", "session-closed", "licence-required",
     "insufficient-cash", "insufficient-holding", "instrument-not-current",
 )  # fmt: skip
+SHAPING = (
+    "instrument-required", "price-required", "price-not-allowed", "price-not-positive", "quantity-not-positive",
+    "quantity-too-large",
+)  # fmt: skip
 RESOLVING = (
     "order-not-found", "not-in-doubt", "day-not-over", "final-inquiry-missing", "evidence-shows-order",
 )  # fmt: skip
@@ -122,7 +126,7 @@ async def _waited(request: Request, answer: Answer, prefer: str | None, principa
     response_model=schemas.ChecksOut,
     responses=problem_responses(
         "authentication-required", "role-required", "malformed-json", "validation-failed", "unknown-field",
-        "account-not-found", "list-orders-not-supported", "quantity-not-positive",
+        "account-not-found", "list-orders-not-supported", *SHAPING,
     ),
 )  # fmt: skip
 async def check_order(body: schemas.OrderIn, request: Request, principal: Manager) -> schemas.ChecksOut:

@@ -228,6 +228,17 @@ async def test_p01_a_key_with_another_body_is_refused(api: Api) -> None:
     assert await api.business() == before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"symbol": ABSENT}, {"price": ABSENT}, {"order_type": "market"}, {"price": "0"}, {"quantity": 0}, {"quantity": 10**10}],
+    ids=named,
+)
+async def test_a_check_refuses_a_shape_as_the_order_would_and_its_document_says_so(api: Api, change: dict[str, Any]) -> None:
+    """`call` looks each refusal up in the document."""
+    answer = await api.call("manager", "POST", "/v1/orders/checks", json=api.good(**change))
+    assert answer.json()["type"] == (await api.order(**change)).json()["type"]
+
+
 @pytest.mark.parametrize("scope", ["broker", "account", "instrument", "manager"])
 async def test_a_halt_that_names_no_target_is_told_so(api: Api, scope: str) -> None:
     headers = {"Idempotency-Key": str(uuid4())}
