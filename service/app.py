@@ -73,6 +73,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect sends the caller's key to whatever host and scheme this process believes it has
         dependencies=[Depends(strictly)],
         # Without an exporter the spans are work for nothing on every order.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},

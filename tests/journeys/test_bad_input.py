@@ -307,6 +307,7 @@ ADDRESSES = [
     ("/v1/orders?cursor=" + "A" * 5000, 400, "cursor-invalid"),
     ("/v1/executions?cursor=%00", 400, "cursor-invalid"),
     ("/v1/instruments?cursor=WyJcdWQ4MDAiXQ", 400, "cursor-invalid"),  # half a surrogate pair
+    ("/v1/orders/", 404, "not-found"),
     ("/v1/orders?business_date=0", 422, "validation-failed"),
     ("/v1/orders?business_date=1795392000", 422, "validation-failed"),
     ("/v1/executions?business_date=2026-11-23T00:00:00", 422, "validation-failed"),
