@@ -64,12 +64,47 @@ def _submitted(data: Data) -> list[str]:
 
 
 def _amendment(data: Data) -> list[str]:
-    wish = f"price {_won(data['price'])} won for the whole remainder" if data.get("price") else f"quantity {data.get('quantity')}"
-    return [f"An amendment was asked for ({data['cl_ord_id']}): {wish}."]
+    return [f"An amendment was asked for ({data['cl_ord_id']}): {_wish(data)}."]
+
+
+def _wish(data: Data) -> str:
+    """An entry without `before` is an old one, which does not say which of the two is new."""
+    before = data.get("before")
+    price = f"price {_won(data['price'])} won" if data.get("price") else "no price"
+    if before is None:
+        return f"{price}, quantity {data['quantity']}"
+    if data["quantity"] != before["quantity"]:
+        return f"quantity {data['quantity']} instead of {before['quantity']}"
+    return f"{price} instead of {_won(before['price'])} for the whole remainder"
 
 
 def _cancellation(data: Data) -> list[str]:
     return [f"A cancellation of what remains was asked for ({data['cl_ord_id']})."]
+
+
+def _not_taken(noun: str) -> Callable[[Data], list[str]]:
+    """A refusal of ours: what was asked, under which problem it was refused, and each rule it broke."""
+
+    def told(data: Data) -> list[str]:
+        asked = ", ".join(f"{name} {value}" for name, value in (data.get("asked") or {}).items() if value is not None)
+        rules = "; ".join(f"{one['field']}: {one['message'].rstrip('.')}" for one in data.get("violations") or ())
+        why = f"{data['reason']}: {rules}" if rules else data["reason"]
+        return [f"{noun} was refused here{f' ({asked})' if asked else ''}, nothing was sent: {why}."]
+
+    return told
+
+
+CONCLUSIONS = {"not_sent": "it never reached the broker", "twin_allowed": "one more order like it may go out today"}
+
+
+def _resolution(verb: str) -> Callable[[Data], list[str]]:
+    """One of the two people who resolve a doubt: which conclusion, and the reason given."""
+
+    def told(data: Data) -> list[str]:
+        conclusion = CONCLUSIONS.get(data["conclusion"], data["conclusion"])
+        return [f"{verb} for {data['cl_ord_id']}, which is in doubt: {conclusion}. Reason given: {data['reason']}."]
+
+    return told
 
 
 def _withdrawn(data: Data) -> list[str]:
@@ -179,6 +214,12 @@ WORDS: dict[str, Callable[[Data], list[str]]] = {
     "order.submitted": _submitted,
     "amendment.submitted": _amendment,
     "cancellation.submitted": _cancellation,
+    "amendment.refused": _not_taken("An amendment"),
+    "cancellation.refused": _not_taken("A cancellation"),
+    "resolution.proposed": _resolution("Proposed"),
+    "resolution.confirmed": _resolution("Confirmed"),
+    "resolution.declined": _resolution("Declined"),
+    "resolution.refused": _not_taken("A resolution"),
     "order.withdrawn": _withdrawn,
     "request.claimed": _claimed,
     "request.presumed_sent": _presumed,

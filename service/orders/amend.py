@@ -147,7 +147,8 @@ async def _write(
     requests = (*order.requests, request)
     held = reserve_of(order, requests, desk.profile(order.broker).commission_rate)
     await store.add_request(connection, order, request)
-    data = {"cl_ord_id": request.cl_ord_id, "price": request.price, "quantity": request.quantity}
+    before = {"price": order.price, "quantity": order.quantity}  # a request carries both, and one of them as it was
+    data = {"cl_ord_id": request.cl_ord_id, "price": request.price, "quantity": request.quantity, "before": before}
     cause = Cause("amendment.submitted", data, principal, request_id)
     after = await hold_more(connection, replace(order, requests=requests), held, cause, now)
     await _claim_turnover(connection, order, request)

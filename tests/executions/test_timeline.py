@@ -26,9 +26,14 @@ def kinds() -> set[str]:
     found: set[str] = set()
     for path in SERVICE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Cause" and isinstance(node.args[0], ast.Constant):
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) in ("Cause", "_cause")
+                and isinstance(node.args[0], ast.Constant)
+            ):
                 found.add(str(node.args[0].value))
-    return found | {"order.submitted", "order.adopted"}
+    refused = {f"{what}.refused" for what in ("amendment", "cancellation", "resolution")}  # of `intents.carry_out`
+    return found | {"order.submitted", "order.adopted"} | refused
 
 
 def test_every_kind_of_entry_about_an_order_has_words() -> None:
@@ -76,3 +81,29 @@ async def test_a_lost_answer_a_fill_and_its_bust_are_told_in_order_with_their_ev
     evidence = {one for told_line in lines for one in told_line.evidence}
     assert evidence == raw
     assert len(raw) == 3
+
+
+async def test_an_amendment_says_what_it_changes_and_a_refused_one_why(life: Life, database: Database) -> None:
+    await life.submit(quantity=10)
+    await life.dispatch()
+    await life.receive(ack((await life.requests())[0]["cl_ord_id"]))
+    order_id = (await life.order())["id"]
+    await life.amend(order_id, str(uuid7()), quantity=11)
+    await life.amend(order_id, str(uuid7()), quantity=4)
+    refused, asked = [one.text for one in await told(database, life)][-2:]
+    assert refused.startswith("An amendment was refused here (quantity 11), nothing was sent: quantity-increase-not-supported:")
+    assert re.search(r"An amendment was asked for \(\w{20}\): quantity 4 instead of 10\.", asked)
+    assert "price" not in asked
+
+
+def test_an_amendment_of_the_price_says_from_which_and_an_old_entry_claims_neither() -> None:
+    data = {"cl_ord_id": "X", "price": "70100", "quantity": 10}
+    now = line(5, "", {"kind": "amendment.submitted", "data": data | {"before": {"price": "70000", "quantity": 10}}}).text
+    assert now == "An amendment was asked for (X): price 70100 won instead of 70000 for the whole remainder."
+    assert line(5, "", {"kind": "amendment.submitted", "data": data}).text.endswith("(X): price 70100 won, quantity 10.")
+
+
+def test_both_halves_of_a_resolution_say_what_is_concluded_and_why() -> None:
+    data = {"resolution": "R", "cl_ord_id": "X", "conclusion": "twin_allowed", "reason": "시험", "evidence": []}
+    told = line(7, "", {"kind": "resolution.confirmed", "data": data}).text
+    assert told == "Confirmed for X, which is in doubt: one more order like it may go out today. Reason given: 시험."
