@@ -79,7 +79,7 @@ def step_of(one: Plan, costs: int, in_quarantine: int, profile: BrokerProfile, n
         return None
     order = with_quantity(one.order, [said for _, said in one.applied]) if one.order.external else one.order
     data: dict[str, object] = {
-        "evidence": [str(each.raw_id) for each, _ in one.applied],
+        "evidence": [str(each.raw_id) for each, _ in (*one.applied, *one.refused)],
         "fills": [short(each) for each in one.fills],
     }
     if one.refused:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 
 from ops.invariants import violations
@@ -11,6 +12,7 @@ from service.core.clock import ManualClock
 from service.executions.differ import QUIET
 from service.executions.impossible import LONGEST_TEXT
 from service.executions.sweep import sweep_account
+from service.executions.timeline import line
 from service.gateway import CallClass, CancelReject, ExecType, ExecutionReport, ExecutionRow, RequestKind
 from service.infra.db import Database
 from service.orders.model import SHOWS_MORE
@@ -68,6 +70,19 @@ async def test_p11_what_cannot_be_is_quarantined_and_changes_nothing(life: Life,
     assert after["needs_review"] == word
     assert (await life.cash())["reserved"] == reserved
     assert await violations(life.urls.superuser) == []
+
+
+async def test_p11_the_line_that_tells_of_a_quarantine_names_its_evidence(life: Life) -> None:
+    await acknowledged(life)
+    cl = life.gateway.sends[0].cl_ord_id
+    await life.receive(changed(trade(cl, 1, MILLION), order_quantity=MILLION))
+    aside = (await fetch(life.urls.superuser, "select raw_id from inbox where state = 'quarantined'"))[0]["raw_id"]
+    entry = await fetch(
+        life.urls.superuser, "select convert_from(body, 'UTF8')::jsonb body from audit.record where kind = 'order.needs_review'"
+    )
+    told = line(5, "", orjson.loads(entry[0]["body"]))
+    assert told.evidence == (str(aside),)
+    assert str(aside) in told.text
 
 
 async def test_p13_what_we_did_not_send_may_be_larger_than_its_first_report_said(life: Life) -> None:
