@@ -30,6 +30,7 @@ from service.orders.weigh import weighed
 
 ROUTE = "POST /v1/orders"
 TRIES = 3  # a guard that fails means somebody was faster: decide again on what is true now
+NAMED_ONCE = "uq_orders_client_order_id_manager_id"
 
 
 class _Overtaken(Exception):
@@ -39,13 +40,17 @@ class _Overtaken(Exception):
 async def submit(desk: Desk, asked: Asked, *, principal: Principal, intent: Intent, request_id: str) -> Answer:
     """One order, durably on disk with its ledger entry, or a refusal that names every failed check. Raises Busy when the
     day's order calls are used up, so that nothing is queued that cannot go out."""
+    reused = False
     for _ in range(TRIES):
         try:
-            answer = await _try(desk, asked, principal=principal, intent=intent, request_id=request_id)
+            answer = await _try(desk, asked, reused, principal=principal, intent=intent, request_id=request_id)
         except _Overtaken:
             continue
-        except asyncpg.UniqueViolationError:
-            continue  # a twin with the same key, or the same client_order_id: the next read shows it
+        except asyncpg.UniqueViolationError as error:
+            # A twin with the same key: the next read shows it. Not always an earlier order with the same client_order_id:
+            # its book may have been taken from the caller.
+            reused = reused or error.constraint_name == NAMED_ONCE
+            continue
         except asyncpg.ExclusionViolationError:
             continue  # a twin became unknown meanwhile, or somebody else used the permission: the next read shows it
         except asyncpg.LockNotAvailableError:
@@ -56,7 +61,7 @@ async def submit(desk: Desk, asked: Asked, *, principal: Principal, intent: Inte
     raise idempotency.still_running()
 
 
-async def _try(desk: Desk, asked: Asked, *, principal: Principal, intent: Intent, request_id: str) -> Answer:
+async def _try(desk: Desk, asked: Asked, reused: bool, *, principal: Principal, intent: Intent, request_id: str) -> Answer:
     rules, left = await desk.market.rules(), await desk.orders_left()
     async with desk.hot(books=principal.user_id) as connection:
         now = desk.clock.now()
@@ -69,8 +74,9 @@ async def _try(desk: Desk, asked: Asked, *, principal: Principal, intent: Intent
         if not left:
             raise budget_exhausted()
         watch(Gate.of(row))
+        facts = {**row, "client_order_id_used": reused or row["client_order_id_used"]}
         decision = decide(
-            asked, row, rules, principal=principal, profile=desk.profile(row["broker"]),
+            asked, facts, rules, principal=principal, profile=desk.profile(row["broker"]),
             licensed=desk.licence_valid(kst_date(now)), now=now,
         )  # fmt: skip
         decision = await weighed(connection, asked, row, decision, kst_date(now))

@@ -3,6 +3,7 @@
 import asyncio
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -246,3 +247,25 @@ async def test_p28_when_the_ledger_cannot_be_written_there_is_no_order(
         await place(database, clock, world)
     assert not await fetch(database_urls.superuser, "select 1 from orders")
     assert (await fetch(database_urls.superuser, "select sum(reserved) as r from cash"))[0]["r"] == 0
+
+
+async def test_a_client_order_id_of_a_book_that_was_taken_away_is_still_used(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    """The order that has it is not seen any more, so only the constraint tells: a refusal, not "repeat in a second" for ever."""
+    world, url = await make_world(database_urls.superuser), database_urls.superuser
+
+    async def named(key: str, account: UUID) -> Answer:
+        asked = Asked(account, wish(), "mine-1", None)
+        intent = idempotency.intent(user_id=world.manager.user_id, route=ROUTE, key=key, body={"account": str(account)})
+        return await submit(make_desk(database, clock), asked, principal=world.manager, intent=intent, request_id="r")
+
+    assert (await named("k1", world.account)).status == 201
+    held = "select mandate_id from mandate_account where account_id = $1"
+    moved = f"update mandate_manager set mandate_id = ({held}) where user_id = $2"
+    await fetch(url, moved, world.other_account, world.manager.user_id)
+    refused = await named("k2", world.other_account)
+    assert (refused.status, orjson.loads(refused.body)["type"]) == (422, "/problems/client-order-id-used")
+    again = await named("k2", world.other_account)
+    assert (again.replayed, again.body) == (True, refused.body)
+    assert len(await fetch(url, "select 1 from orders")) == 1
