@@ -26,7 +26,7 @@ async def change_user(
     request_id: str | None = None,
 ) -> User:
     async with transaction() as connection:
-        before = await store.find_user(connection, user_id)
+        before = await store.find_user(connection, user_id, lock=True)
         if before is None:
             raise NotFound("not-found", "There is no such user.")
         after = replace(

@@ -38,8 +38,10 @@ async def key_by_prefix(connection: asyncpg.Connection, prefix: str) -> KeyRecor
     return None if row is None else KeyRecord(**{**dict(row), "roles": roles_of(row["roles"])})
 
 
-async def find_user(connection: AsyncConnection, user_id: UUID) -> User | None:
-    row = (await connection.execute(select(app_user).where(app_user.c.id == user_id))).one_or_none()
+async def find_user(connection: AsyncConnection, user_id: UUID, *, lock: bool = False) -> User | None:
+    """`lock` holds the user against another change; what only refers to the user does not wait."""
+    wanted = select(app_user).where(app_user.c.id == user_id)
+    row = (await connection.execute(wanted.with_for_update(key_share=True) if lock else wanted)).one_or_none()
     return None if row is None else _user(row)
 
 

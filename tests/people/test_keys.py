@@ -1,7 +1,9 @@
 """API keys: what is stored, who is let in, and that what was taken away holds on the next call."""
 
+import asyncio
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from sqlalchemy import select
 
@@ -19,6 +21,8 @@ from service.people.issue_key import issue_key
 from service.people.model import User
 from service.people.revoke_key import revoke_key
 from service.people.tables import api_key
+from tests.conftest import DatabaseUrls
+from tests.waiting import until
 
 PEPPER = rules.pepper_from(b"k" * 32)
 
@@ -105,6 +109,26 @@ async def test_refusals_of_users(database: Database, user: User) -> None:
         await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=uuid7())
     with pytest.raises(NotFound):
         await revoke_key(transaction=database.transaction, key_id=uuid7())
+
+
+async def test_a_user_switched_off_stays_off_though_somebody_changes_the_roles_meanwhile(
+    database: Database, database_urls: DatabaseUrls, user: User
+) -> None:
+    """Two administrators at once: each changes what they were asked to, and nothing else."""
+    first = await asyncpg.connect(database_urls.superuser)
+    try:
+        off = first.transaction()
+        await off.start()
+        await first.execute("update app_user set active = false where id = $1", user.id)
+        changing = asyncio.create_task(
+            change_user(transaction=database.transaction, user_id=user.id, roles=[Role.MANAGER, Role.APPROVER])
+        )
+        await until(lambda: first.fetchval("select exists (select from pg_locks where not granted)"))
+        await off.commit()
+        assert (await changing).active is False
+        assert await first.fetchval("select active from app_user where id = $1", user.id) is False
+    finally:
+        await first.close()
 
 
 async def test_an_administrator_cannot_lock_everybody_out(database: Database) -> None:
