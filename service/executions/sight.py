@@ -30,7 +30,7 @@ from service.orders.machine import view
 from service.orders.model import ROWS_ARE_LATE, Order, Proven, RequestState, Status
 from service.orders.whole import Whole
 
-TOLD = 200  # fills named one by one in a ledger entry
+TOLD = 200  # fills or changes named one by one in a ledger entry
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,12 @@ def _claims_anew(before: Sightings, found: Sighted, asked_at: datetime) -> bool:
 def _told(
     found: Sighted, seen: Seen, fills: Sequence[store.Fill], ended: Status | None, changes: Sequence[Proven]
 ) -> dict[str, object]:
-    """For the ledger, whose entries hold 60 kB: of hundreds of fills the first ones and their number; each stands in its own
-    row with the same evidence."""
+    """For the ledger, whose entries hold 60 kB: of hundreds of fills the first ones and their number, of changes the last;
+    each stands in its own row with the same evidence."""
     told: dict[str, object] = {"evidence": [str(seen.evidence)], "executed": found.executed, "ended": ended}
     claim = found.claimed()
     told |= {"claim": claim} if claim and not ended else {}
-    told |= {"changes": [[one.cl_ord_id, one.proof] for one in changes]} if changes else {}
+    told |= {"changes": [[one.cl_ord_id, one.proof] for one in changes[-TOLD:]]} if changes else {}
     told["fills"] = [short(one) for one in fills[:TOLD]]
     return told | {"more_fills": len(fills) - TOLD} if len(fills) > TOLD else told
 

@@ -226,12 +226,16 @@ def _movement(order: Order, held: Reserve, new: Traded) -> Movement:
 
 
 def _entry(before: Order, after: Order, cause: Cause, now: datetime) -> append.Entry:
+    """Of its requests those that moved or are on their way: an order that follows the market has a thousand others."""
+    stored = {one.id: one for one in before.requests}
     body = {
         **cause.data,
         "status": [before.status, after.status],
         "filled": after.filled_quantity,
         "remaining": after.remaining_quantity,
-        "requests": [[one.cl_ord_id, one.state] for one in after.requests],
+        "requests": [
+            [one.cl_ord_id, one.state] for one in after.requests if one.state in OPEN_REQUEST or stored.get(one.id) != one
+        ],
     }
     return append.entry(
         kind=cause.kind,

@@ -304,6 +304,29 @@ async def test_a_known_answer_survives_a_database_that_was_away(life: Life, away
     assert (await life.order())["status"] == "rejected"
 
 
+MANY_AMENDMENTS = """insert into order_request
+  (id, order_id, broker, kind, number, cl_ord_id, quantity, price, state, user_id, send_by, queued_at, sent_at, answered_at)
+  select gen_random_uuid(), r.order_id, r.broker, 'amendment', r.number + i, lpad(i::text, 20, '0'), r.quantity, r.price,
+         'acknowledged', r.user_id, r.send_by, r.queued_at, r.queued_at, r.queued_at
+  from order_request r, generate_series(1, 1700) i"""  # an algorithm that follows the market, one every fifteen seconds
+
+
+async def test_p28_an_order_amended_all_day_is_still_written_down(life: Life) -> None:
+    """What happens to it must fit a ledger entry however much has happened before: else it could not be cancelled, its fills
+    would end in quarantine, and its queued request would keep everybody's from being sent."""
+    order_id, cl = await acknowledged(life)
+    await fetch(life.urls.superuser, MANY_AMENDMENTS)
+    assert (await life.cancel(order_id, "c1")).status == 201
+    await life.dispatch()
+    assert [one.kind for one in life.gateway.sends] == [RequestKind.NEW, RequestKind.CANCELLATION]
+    await life.receive(trade(cl, 4, 4))
+    assert [row["quantity"] for row in await life.fills()] == [4]
+    said = await fetch(life.urls.superuser, "select body from audit.record where subject_id = $1 order by arrived", str(order_id))
+    moved = [orjson.loads(row["body"])["data"]["requests"] for row in said[-4:]]
+    cancelling = life.gateway.sends[1].cl_ord_id
+    assert moved == [[[cancelling, "queued"]], [[cancelling, "sending"]], [[cancelling, "sent"]], [[cancelling, "sent"]]]
+
+
 # --- changes of an order that ended meanwhile -----------------------------------------------------------------------------
 
 
