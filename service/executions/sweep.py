@@ -44,6 +44,7 @@ log = structlog.get_logger()
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
 NOT_YET_S = 4.0  # until an account is looked at again of whose orders none was due
 AT_ONCE = 4  # inquiries under way: one broker that does not answer must not keep the others waiting
+TOLD = 50  # remarks of an answer in a ledger entry, and letters of each: they quote the broker, and the pages have them whole
 AT_MOST = 200  # places whose orders are loaded in one pass
 URGENCY = tuple(CallClass)
 FINAL_EVERY = timedelta(seconds=60)  # between two looks at what traded on a day that is over
@@ -256,7 +257,10 @@ async def _keep(applier: Applier, account: Account, answer: Complete[OrderRow]) 
         ids = await applier.vault.keep(connection, [Raw("inquiry", page, answer.asked_at) for page in answer.pages])
         await append.record(
             connection, kind="inquiry.orders", subject=("account", account.id),
-            body={"evidence": [str(one) for one in ids], "rows": len(answer.rows), "remarks": list(answer.remarks)},
+            body={
+                "evidence": [str(one) for one in ids], "rows": len(answer.rows),
+                "remarks": [one[:TOLD] for one in answer.remarks[:TOLD]],
+            },
             at=answer.asked_at,
         )  # fmt: skip
     return ids[0]

@@ -138,6 +138,7 @@ INQUIRIES: dict[str, tuple[bool, Any]] = {
     "page-unreadable": (True, Incomplete("unreadable-page", "page", (), (b"page",))),
     "number-renamed": (True, "orderNo"),
     "side-codes": (True, "sellBuyType"),
+    "side-code-without-end": (True, "sellBuyType" + "매" * 70_000),
     "as-it-should-be": (False, None),
     "timeout": (False, Incomplete("timeout", "")),
     "busy": (False, Incomplete("http-500", "", (), (b"<html>",))),
@@ -153,7 +154,7 @@ async def test_p20_an_inquiry_that_lost_its_shape_locks_the_broker(life: Life, n
     await acknowledged(life)
     gateway: Any = life.gateway
     shown = row(life, order_number=None) if given == "orderNo" else row(life)
-    remarks = ("unknown-code: sellBuyType S",) if given == "sellBuyType" else ("side-disagrees: 1",)
+    remarks = (f"unknown-code: {given}",) if str(given).startswith("sellBuyType") else ("side-disagrees: 1",)
     gateway.answer = given if isinstance(given, Incomplete) else Complete((shown,), (b"page",), MORNING, remarks)
     await sweep_account(life.applier, (life.world.account, TODAY), CallClass.ROUTINE)
     assert bool(await received(life)) == locks
