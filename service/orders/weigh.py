@@ -1,7 +1,8 @@
 """단일종목 비중: the weight of one name after a buy, where the mandate limits it. An extra read that other mandates do not pay.
 
-Weights are of the account: holdings at the day's base price and cash. What open buys hold back counts as bought. A holding
-without a price of the day counts nothing, which makes the account smaller and the limit stricter, never looser.
+Weights are of the account: holdings at the day's base price and cash. What open buys of the day hold back counts as bought;
+what one of an earlier day held back is in this day's cash again. A holding without a price of the day counts nothing, which
+makes the account smaller and the limit stricter, never looser.
 """
 
 from collections.abc import Mapping
@@ -11,9 +12,9 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import BigInteger, ColumnElement, Text, Uuid, bindparam, case, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Date, Text, Uuid, and_, bindparam, case, cast, func, select
 
-from service.accounts.facts import holding_part, lock_cash_part
+from service.accounts.facts import cash_part, holding_part, lock_cash_part
 from service.core.money import Won
 from service.gateway import Side
 from service.infra.db import HotStatement
@@ -35,12 +36,16 @@ def _read() -> Any:
         one.label("name_won"),
         _under_way(orders.c.isin == bindparam("isin", type_=Text)).label("name_under_way"),
         _under_way().label("under_way"),
+        select(cash_part().c.orderable).scalar_subquery().label("orderable"),
     ).select_from(held.outerjoin(prices, prices.c.isin == held.c.isin))
 
 
 def _under_way(*which: ColumnElement[bool]) -> Any:
-    """Won that open buy orders of the account hold back."""
-    mine = orders.c.account_id == bindparam("account_id", type_=Uuid)
+    """Won that open buy orders of the account and day hold back."""
+    mine = and_(
+        orders.c.account_id == bindparam("account_id", type_=Uuid),
+        orders.c.business_date == bindparam("business_date", type_=Date),
+    )
     reserved = cast(func.coalesce(func.sum(orders.c.reserved_cash), 0), BigInteger)
     return select(reserved).where(mine, orders.c.closed.is_(False), *which).scalar_subquery()
 
@@ -58,10 +63,12 @@ async def weighed(
     if limits.single_name_weight_percent is None:
         return decision
     values = {"account_id": asked.account_id, "business_date": today, "isin": row["isin"]}
-    await ALONE.row(connection, **values)  # two buys at once must not pass the limit together
+    # Two buys at once must not pass the limit together: what the cash row says is read anew behind its lock, since what the
+    # other one holds back is taken from it and counted as under way.
+    await ALONE.row(connection, **values)
     found = await VALUE.row(connection, **values)
     assert found is not None  # noqa: S101 - sums always give a row
-    total = Won(found["held_won"] + found["under_way"] + (row["orderable"] or 0))
+    total = Won(found["held_won"] + found["under_way"] + (found["orderable"] or 0))
     name = Won(found["name_won"] + found["name_under_way"])
     violation = weight_violation(limits, position_value=name, order_value=decision.value, total_value=total)
     return decision if violation is None else replace(decision, violations=[*decision.violations, violation], order=None)
