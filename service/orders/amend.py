@@ -1,9 +1,9 @@
 """Amend one order (정정): a new price for the whole remainder, or a lower quantity.
 
 Refusals, before any network call (P14): partial-price-amend-not-supported, amendment-empty, price-amend-needs-limit-order,
-price-unchanged, quantity-increase-not-supported, quantity-unchanged, quantity-not-above-executed, price checks of `checks`,
-price-deviation, turnover-exceeded 422 · halted, broker-drift, order-closed, request-in-flight, fills-unaccounted 409 ·
-licence-required 403 · session-closed 422 · stream-blind, clock-wrong 503 (not stored).
+price-unchanged, quantity-increase-not-supported, quantity-unchanged, quantity-not-above-executed, price-deviation,
+turnover-exceeded, single-name-weight-exceeded, price checks of `checks` 422 · halted, broker-drift, order-closed,
+request-in-flight, fills-unaccounted 409 · licence-required 403 · session-closed 422 · stream-blind, clock-wrong 503 (not stored).
 """
 
 from dataclasses import replace
@@ -17,11 +17,12 @@ from service.controls import store as controls
 from service.core.clock import kst_date
 from service.core.errors import Conflict, Forbidden, Invalid, Violation
 from service.core.ids import uuid7
-from service.core.money import Won, amount
+from service.core.money import Won
 from service.core.principal import Principal
 from service.gateway import RequestKind
 from service.infra.idempotency import Answer, Intent
 from service.mandates.authority import deviation
+from service.mandates.model import Limits
 from service.market.book import MarketRules
 from service.market.model import Product
 from service.orders import store
@@ -31,7 +32,8 @@ from service.orders.desk import Desk, send_by, stopped, watch
 from service.orders.intents import carry_out, ensure_ours
 from service.orders.model import Order, Request, RequestState
 from service.orders.recheck import subject
-from service.orders.rules import amendment_violations, blocking_request, reserve_of
+from service.orders.rules import amendment_violations, blocking_request, newly_claimed, reserve_of
+from service.orders.weigh import heavier
 
 
 async def amend(
@@ -143,24 +145,31 @@ async def _request(
 async def _write(
     desk: Desk, connection: AsyncConnection, order: Order, request: Request, principal: Principal, request_id: str, now: datetime
 ) -> Order:
-    """The dearer of both prices is held back while the amendment is under way."""
+    """The dearer of both prices is held back while the amendment is under way, and counts in the mandate's limits."""
     requests = (*order.requests, request)
     held = reserve_of(order, requests, desk.profile(order.broker).commission_rate)
+    limits = Limits.from_json(await store.limits_of(connection, order))
+    await _ensure_light(connection, order, limits, Won(held.cash - order.reserved_cash))
     await store.add_request(connection, order, request)
     before = {"price": order.price, "quantity": order.quantity}  # a request carries both, and one of them as it was
     data = {"cl_ord_id": request.cl_ord_id, "price": request.price, "quantity": request.quantity, "before": before}
     cause = Cause("amendment.submitted", data, principal, request_id)
     after = await hold_more(connection, replace(order, requests=requests), held, cause, now)
-    await _claim_turnover(connection, order, request)
+    await _claim_turnover(connection, order, request, limits)
     return after
 
 
-async def _claim_turnover(connection: AsyncConnection, order: Order, request: Request) -> None:
+async def _ensure_light(connection: AsyncConnection, order: Order, limits: Limits, more: Won) -> None:
+    heavy = await heavier(connection, limits, order.account_id, order.isin, order.business_date, more) if more > 0 else None
+    if heavy is not None:
+        raise Invalid(heavy.code, heavy.message, violations=(replace(heavy, field="price"),))
+
+
+async def _claim_turnover(connection: AsyncConnection, order: Order, request: Request, limits: Limits) -> None:
     """What the order becomes worth more counts against the mandate's turnover of the day, where it has a limit."""
-    before, after = order.price or order.limit_price, request.price or order.limit_price
-    more = Won(amount(request.quantity, after) - amount(order.quantity, before))
-    limit = (await store.limits_of(connection, order)).get("daily_turnover") if more > 0 else None
-    if limit is not None and not await store.claim_more_turnover(connection, order, more, Won(int(limit))):
+    limit = limits.daily_turnover
+    more = newly_claimed(order, request.price) if request.price is not None and limit is not None else Won(0)
+    if more > 0 and limit is not None and not await store.claim_more_turnover(connection, order, more, limit):
         said = "Above the mandate's turnover of the day."
         raise Invalid(
             "turnover-exceeded", said, violations=(Violation("turnover-exceeded", "price", said, str(limit), str(more)),)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 
 from service.core.errors import Violation
-from service.core.money import Won, plain
+from service.core.money import Won, amount, plain
 from service.gateway import OrderType, RequestKind, Side
 from service.orders.model import OPEN_REQUEST, Order, Request
 
@@ -42,6 +42,13 @@ def reserve_of(order: Order, requests: Iterable[Request], commission_rate: Decim
     asked = [one.price for one in requests if one.state in OPEN_REQUEST and one.price is not None]
     dearest = max([order.limit_price, *asked])
     return reserve(order.side, order.remaining_quantity + order.unaccounted_quantity, dearest, commission_rate)
+
+
+def newly_claimed(order: Order, price: Decimal) -> Won:
+    """What a new price of the remainder adds to the value that counts in the mandate's turnover. An order trades at most its
+    quantity at the dearest price it was asked for at; as with an order, nothing is given back when less comes of it."""
+    claimed = [amount(one.quantity, one.price) for one in order.requests if one.price is not None]
+    return Won(max(amount(order.quantity, price) - max(claimed, default=Won(0)), 0))
 
 
 def amendment_violations(order: Order, price: Decimal | None, quantity: int | None) -> list[Violation]:

@@ -1,4 +1,5 @@
-"""단일종목 비중: the weight of one name after a buy, where the mandate limits it. An extra read that other mandates do not pay.
+"""단일종목 비중: the weight of one name after a buy or a dearer price of one, where the mandate limits it. An extra read that
+other mandates do not pay.
 
 Weights are of the account: holdings at the day's base price and cash. What open buys of the day hold back counts as bought;
 what one of an earlier day held back is in this day's cash again. A holding without a price of the day counts nothing, which
@@ -9,15 +10,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
 from sqlalchemy import BigInteger, ColumnElement, Date, Text, Uuid, and_, bindparam, case, cast, func, select
 
 from service.accounts.facts import cash_part, holding_part, lock_cash_part
+from service.core.errors import Violation
 from service.core.money import Won
 from service.gateway import Side
-from service.infra.db import HotStatement
+from service.infra.db import Either, HotStatement
 from service.mandates.model import Limits
 from service.mandates.rules import weight_violation
 from service.market.facts import prices_part
@@ -60,15 +63,17 @@ async def weighed(
     """The decision, with a violation more when the order would make one name too heavy."""
     limited = row["limits"] is not None and asked.wish.side is Side.BUY and row["isin"] is not None
     limits = Limits.from_json(orjson.loads(row["limits"])) if limited else Limits()
+    violation = await heavier(connection, limits, asked.account_id, row["isin"], today, decision.value)
+    return decision if violation is None else replace(decision, violations=[*decision.violations, violation], order=None)
+
+
+async def heavier(connection: Either, limits: Limits, account_id: UUID, isin: str, today: date, more: Won) -> Violation | None:
+    """Whether so much more held back or bought makes the name too heavy. Two buys at once must not pass the limit together:
+    what the cash row says is read behind its lock, since what the other one holds back is counted as under way."""
     if limits.single_name_weight_percent is None:
-        return decision
-    values = {"account_id": asked.account_id, "business_date": today, "isin": row["isin"]}
-    # Two buys at once must not pass the limit together: what the cash row says is read anew behind its lock, since what the
-    # other one holds back is taken from it and counted as under way.
-    await ALONE.row(connection, **values)
-    found = await VALUE.row(connection, **values)
-    assert found is not None  # noqa: S101 - sums always give a row
+        return None
+    await ALONE.on(connection, account_id=account_id)
+    (found,) = await VALUE.on(connection, account_id=account_id, business_date=today, isin=isin)
     total = Won(found["held_won"] + found["under_way"] + (found["orderable"] or 0))
     name = Won(found["name_won"] + found["name_under_way"])
-    violation = weight_violation(limits, position_value=name, order_value=decision.value, total_value=total)
-    return decision if violation is None else replace(decision, violations=[*decision.violations, violation], order=None)
+    return weight_violation(limits, position_value=name, order_value=more, total_value=total)

@@ -301,6 +301,40 @@ async def test_a_price_amend_holds_back_the_dearer_price(life: Life) -> None:
     assert (await life.cash())["reserved"] == 700_105
 
 
+async def resting(life: Life, limits: dict[str, Any], **changes: Any) -> UUID:
+    """An acknowledged order, under a mandate with these limits, of an account that holds no shares."""
+    await fetch(life.urls.superuser, "delete from holding")
+    await fetch(life.urls.superuser, "update mandate set limits = $1", json.dumps(limits))
+    order_id = await life.submit(**changes)
+    await life.dispatch()
+    await life.receive(ack(life.gateway.sends[0].cl_ord_id))
+    return order_id
+
+
+async def test_p16_a_dearer_price_counts_in_the_mandates_turnover(life: Life) -> None:
+    """10 shares at 70,000 won, and 15,000 won more may be traded. What was claimed once is not claimed again."""
+    order_id = await resting(life, {"daily_turnover": "715000"})
+    refused = await life.amend(order_id, "a1", price=Decimal(71_600))
+    assert orjson.loads(refused.body)["type"] == "/problems/turnover-exceeded"
+    assert (len(await life.requests()), (await life.cash())["reserved"]) == (1, 700_105)
+    for key, price in (("a2", 71_500), ("a3", 69_000), ("a4", 71_500)):
+        assert (await life.amend(order_id, key, price=Decimal(price))).status == 201
+        await life.dispatch()
+        sent = life.gateway.sends
+        await life.receive(report(ExecType.REPLACED, "5", sent[-1].cl_ord_id, price=Decimal(price), cumulative_quantity=0))
+    assert len(life.gateway.sends) == 4
+    assert (await fetch(life.urls.superuser, "select turnover from mandate_day"))[0]["turnover"] == 715_000
+
+
+async def test_p16_a_dearer_price_may_not_make_one_name_too_heavy(life: Life) -> None:
+    """400 shares at 70,000 won are 28 of 100 million, at 76,000 they are 30.4: more than the mandate's 30 %."""
+    order_id = await resting(life, {"single_name_weight_percent": "30"}, quantity=400)
+    refused = await life.amend(order_id, "a1", price=Decimal(76_000))
+    assert orjson.loads(refused.body)["type"] == "/problems/single-name-weight-exceeded"
+    assert len(await life.requests()) == 1
+    assert (await life.amend(order_id, "a2", price=Decimal(74_000))).status == 201
+
+
 async def test_p14_no_increase_no_partial_reprice(life: Life) -> None:
     order_id = await life.submit()
     await life.dispatch()
