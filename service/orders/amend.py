@@ -28,6 +28,7 @@ from service.market.model import Product
 from service.orders import store
 from service.orders.advance import Cause, hold_more
 from service.orders.checks import price_violations
+from service.orders.decide import limits_doubt
 from service.orders.desk import Desk, send_by, stopped, watch
 from service.orders.intents import carry_out, ensure_ours
 from service.orders.model import Order, Request, RequestState
@@ -118,7 +119,8 @@ async def _check_price(connection: AsyncConnection, order: Order, rules: MarketR
         return [Violation("instrument-not-current", "price", "The master of this business date was not read yet.")]
     tick = rules.ticks.tick(Product(instrument.product), price, order.business_date)
     limits = await store.limits_of(connection, order)
-    found = price_violations(price, instrument, tick)
+    doubt = limits_doubt(instrument, rules, order.business_date)
+    found = ([] if doubt is None else [doubt]) + price_violations(price, instrument, tick)
     return found + deviation(limits.get("price_deviation_percent"), price, instrument.base_price)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -81,7 +81,7 @@ def decide(
         tick=_tick(asked.wish, instrument, rules, now),
         reserve_cash=held.cash,
         twin_in_doubt=row["twin_in_doubt"],
-        limits_doubt=_limits_doubt(instrument, rules, now),
+        limits_doubt=limits_doubt(instrument, rules, kst_date(now)),
     )
     subject = Subject(row["broker"], asked.account_id, instrument.isin if instrument else "", principal.user_id)
     found = stopped(Gate.of(row), subject) + violations(asked.wish, facts) + _reused(row)
@@ -154,13 +154,13 @@ def _tick(wish: Wish, instrument: InstrumentFacts | None, rules: MarketRules, no
     return rules.ticks.tick(Product(instrument.product), wish.price, kst_date(now))
 
 
-def _limits_doubt(instrument: InstrumentFacts | None, rules: MarketRules, now: datetime) -> Violation | None:
+def limits_doubt(instrument: InstrumentFacts | None, rules: MarketRules, on: date) -> Violation | None:
     """Limits that do not follow from the base price would let a slip of the finger through: then nothing goes out."""
     if instrument is None or instrument.base_price is None:
         return None
     checked = check_limits(
         rules.ticks, product=Product(instrument.product), base=instrument.base_price, upper=instrument.upper_limit,
-        lower=instrument.lower_limit, on=kst_date(now), liquidation=instrument.liquidation,
+        lower=instrument.lower_limit, on=on, liquidation=instrument.liquidation,
     )  # fmt: skip
     return checked.violation
 

@@ -65,7 +65,7 @@ AMENDING = (
     "partial-price-amend-not-supported",
     "amendment-empty", "price-amend-needs-limit-order", "price-unchanged", "quantity-increase-not-supported",
     "quantity-unchanged", "quantity-not-above-executed", "price-off-tick", "price-above-limit", "price-below-limit",
-    "price-deviation", "turnover-exceeded", "single-name-weight-exceeded",
+    "price-deviation", "price-limits-disagree", "turnover-exceeded", "single-name-weight-exceeded",
     "price-not-positive", "quantity-not-positive", "quantity-too-large", "session-closed", "licence-required",
     "insufficient-cash", "insufficient-holding", "instrument-not-current",
 )  # fmt: skip

@@ -335,6 +335,15 @@ async def test_p16_a_dearer_price_may_not_make_one_name_too_heavy(life: Life) ->
     assert (await life.amend(order_id, "a2", price=Decimal(74_000))).status == 201
 
 
+async def test_p23_an_amendment_goes_by_no_limits_that_do_not_follow_from_the_base_price(life: Life) -> None:
+    """The master was read again meanwhile: 70,000 won, and an upper limit of 700,000."""
+    order_id = await resting(life, {})
+    await fetch(life.urls.superuser, "update instrument_day set upper_limit = 700000 where isin = $1", ISIN)
+    refused = await life.amend(order_id, "a1", price=Decimal(698_000))
+    assert orjson.loads(refused.body)["type"] == "/problems/price-limits-disagree"
+    assert len(await life.requests()) == 1
+
+
 async def test_p14_no_increase_no_partial_reprice(life: Life) -> None:
     order_id = await life.submit()
     await life.dispatch()
