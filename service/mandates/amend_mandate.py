@@ -18,7 +18,7 @@ from service.core.errors import Conflict, NotFound
 from service.core.principal import Principal
 from service.infra.db import Transaction
 from service.mandates import store
-from service.mandates.create_mandate import check_term, contract_facts
+from service.mandates.create_mandate import check_term, contract_facts, record_universe
 from service.mandates.links import Author, set_accounts, set_managers
 from service.mandates.model import Limits, Mandate, MandateStatus
 from service.mandates.rules import may_become
@@ -63,6 +63,7 @@ async def amend_mandate(
             principal=principal,
             request_id=request_id,
         )
+        await record_universe(connection, before.limits, after, author)
         if changes.account_ids is not None:
             await set_accounts(connection, before, changes.account_ids, now, author)
         if changes.manager_ids is not None:

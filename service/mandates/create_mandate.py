@@ -8,6 +8,8 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from service.audit.append import record
 from service.core.clock import real_now
 from service.core.errors import Invalid, NotFound, Violation
@@ -52,6 +54,7 @@ async def create_mandate(
             principal=principal,
             request_id=request_id,
         )
+        await record_universe(connection, Limits(), mandate, author)
         await set_accounts(connection, mandate, account_ids, now, author)
         await set_managers(connection, mandate, manager_ids, now, author)
         made = await store.find_mandate(connection, mandate.id)
@@ -66,13 +69,31 @@ def check_term(mandate: Mandate) -> None:
 
 
 def contract_facts(mandate: Mandate) -> dict[str, Any]:
-    """What of a contract the ledger keeps with every change."""
+    """What of a contract the ledger keeps with every change. Of its universe only the numbers of names: thousands would not fit
+    one entry, and stand in entries of their own."""
+    limits = mandate.limits
+    counted = limits.as_json() | {"universe": {"include": len(limits.include), "exclude": len(limits.exclude)}}
     return {
         "name": mandate.name,
         "status": mandate.status,
         "starts_on": mandate.starts_on,
         "ends_on": mandate.ends_on,
-        "limits": mandate.limits.as_json(),
+        "limits": counted,
         "fee_schedule": mandate.fee_schedule,
         "version": mandate.version,
     }
+
+
+async def record_universe(connection: AsyncConnection, before: Limits, after: Mandate, author: Author) -> None:
+    """An entry for each list of names that is another one now."""
+    lists = {"include": (before.include, after.limits.include), "exclude": (before.exclude, after.limits.exclude)}
+    for name, (was, now) in lists.items():
+        if was != now:
+            await record(
+                connection,
+                kind="mandate.universe_set",
+                subject=("mandate", after.id),
+                body={"list": name, "isins": now, "version": after.version},
+                principal=author.principal,
+                request_id=author.request_id,
+            )

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import select
@@ -147,6 +148,21 @@ async def test_two_amendments_of_one_version(database: Database, client: Client)
     await amended(database, mandate, name="2호", version=1)
     with pytest.raises(Conflict):
         await amended(database, mandate, name="3호", version=1)
+
+
+async def test_p28_a_mandate_with_the_largest_universe_is_made_amended_and_ended(database: Database, client: Client) -> None:
+    """What the contract may name has to fit the ledger, or it could not even be ended."""
+    names = tuple(f"KR7{number:09}" for number in range(4000))
+    widest = replace(LIMITS, include=names[:2000], exclude=names[2000:])
+    mandate = await made(database, client, status=MandateStatus.IN_FORCE, limits=widest)
+    await amended(database, mandate, limits=replace(widest, exclude=names[1:2001]))
+    await amended(database, mandate, status=MandateStatus.TERMINATED)
+    async with database.transaction() as connection:
+        bodies = (await connection.execute(select(record.c.body).where(record.c.kind == "mandate.universe_set"))).scalars()
+        said = [orjson.loads(body)["data"] for body in bodies]
+    assert [(one["version"], one["list"], tuple(one["isins"])) for one in said] == [
+        (1, "include", names[:2000]), (1, "exclude", names[2000:]), (2, "exclude", names[1:2001]),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("before", list(MandateStatus))
