@@ -22,6 +22,7 @@ from service.koscom.config import KoscomConfig, StreamTimes
 from service.koscom.reader import OnState, Position, Reader, Socket, StreamBroken
 
 SUBPROTOCOL = Subprotocol("v12.stomp")
+LINE_LIMITS = 4  # so many times the largest frame that is read is taken from the line at once
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +91,9 @@ def _opener(config: KoscomConfig) -> Connect:
             additional_headers={"comId": config.com_id},
             open_timeout=config.stream_times.open,
             close_timeout=1,
-            max_size=config.frame_limit,
+            # A frame that is too large must arrive to be set aside by its number: refused unread it would come again with
+            # every resend, and no connection would ever be live.
+            max_size=LINE_LIMITS * config.frame_limit,
             compression=None,
             proxy=None,
         )

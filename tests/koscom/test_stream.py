@@ -135,10 +135,10 @@ class Listener:
 
 
 @asynccontextmanager
-async def reading(broker: Broker, listener: Listener, **times: float) -> AsyncIterator[KoscomStream]:
+async def reading(broker: Broker, listener: Listener, frame_limit: int = 100_000, **times: float) -> AsyncIterator[KoscomStream]:
     async with serve(broker.serve, "127.0.0.1", 0, subprotocols=[Subprotocol("v12.stomp")]) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        settings = config(stream_url=f"ws://127.0.0.1:{port}", stream_times=replace(TIMES, **times))
+        settings = config(stream_url=f"ws://127.0.0.1:{port}", stream_times=replace(TIMES, **times), frame_limit=frame_limit)
         stream = KoscomStream(settings, ManualClock(MORNING), lambda _bits: 3, sleep=lambda _s: asyncio.sleep(0))
         task = asyncio.create_task(stream.run(store=listener.store, position=listener.position, on_state=listener.on_state))
         try:
@@ -326,6 +326,18 @@ POISON = [
     message(2, b"\xff\xfe not json \x00", ack="a2"),
     message("99999999999999999999", ack="a2"),
 ]
+
+
+async def test_p19_a_message_too_large_to_read_is_set_aside_by_its_number_and_stops_nothing() -> None:
+    """It comes again with every resend: refused by the line itself it would end every connection before it is live."""
+    missing = [message(1, resent=True), message(2, b"x" * 15_000, resent=True), message(3, resent=True)]
+    broker = Broker(on_resend=lambda asked: missing[asked["beginSeqNo"] - 1 :])
+    listener = Listener()
+    async with reading(broker, listener, frame_limit=5_000):
+        await listener.until(lambda: "live" in listener.states)
+    assert (listener.numbers()[0], listener.numbers()[-1]) == (1, 3)
+    assert {len(raw.body) > 15_000 for raw in listener.stored if raw.seq in {2, None}} == {True}
+    assert "lost" not in listener.states
 
 
 @pytest.mark.parametrize("poison", POISON, ids=range(len(POISON)))
