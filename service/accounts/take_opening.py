@@ -23,6 +23,8 @@ from service.infra.db import Books, Transaction
 from service.market.calendar import Calendar
 from service.market.store import isins_by_short_code, load_calendar
 
+NAMED = 50  # rows in a ledger entry, and letters of each: they are the broker's words, and the statement has them whole
+
 
 @dataclass
 class Openings:
@@ -136,7 +138,7 @@ async def _open(
             "statement_id": statement.id,
             "orderable": str(opening.orderable),
             "holdings": len(opening.holdings),
-            "unresolved": list(opening.unresolved),
+            "unresolved": [name[:NAMED] for name in opening.unresolved[:NAMED]],
         }
         await record(
             connection,

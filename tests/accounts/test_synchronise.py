@@ -246,3 +246,16 @@ async def test_p19_the_pages_behind_a_statement_are_kept(house: House) -> None:
         assert statement is not None
         pages = await VAULT.read(connection, statement.raw_ids)
     assert set(pages.values()) == {b'{"page": 1}'}
+
+
+async def test_p22_an_account_with_a_garbled_row_is_opened_and_keeps_no_other_from_it(house: House, platform: Platform) -> None:
+    """The day opens for one account after the other: what one broker wrote must not end it for those that come after."""
+    platform.account_lists[BROKER] = complete(account_row("111"), account_row("222"))
+    garbled = [holding_row(1, None, "종" * 1_000 + str(number)) for number in range(300)]
+    platform.balances["111"] = complete(balance("111", (cash_row(1),), holding_row(10, SAMSUNG), *garbled))
+    platform.balances["222"] = complete(balance("222", (cash_row(2),)))
+    await house.accounts()
+    result = await house.openings()
+    assert len(result.opened) == 2
+    assert [len(rows) for rows in result.unresolved.values()] == [300]
+    assert [(one.isin, one.quantity) for one in (await house.position())[1]] == [(SAMSUNG, 10)]
