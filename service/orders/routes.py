@@ -46,10 +46,12 @@ CALLING = (
     "malformed-json",
     "body-too-large",
 )
-KEYED = ("idempotency-in-progress", "idempotency-key-reused", "validation-failed", "unknown-field")
+KEYED = (
+    "idempotency-in-progress", "idempotency-key-reused", "validation-failed", "unknown-field", "list-orders-not-supported",
+)  # fmt: skip
 SUBMITTING = (
     "halted", "broker-drift", "stream-blind", "clock-wrong",
-    "account-not-found", "list-orders-not-supported", "licence-required", "session-closed", "order-type-not-in-session",
+    "account-not-found", "licence-required", "session-closed", "order-type-not-in-session",
     "time-in-force-not-in-session", "instrument-unknown", "instrument-not-current", "instrument-halted",
     "instrument-not-in-after-market", "contract-not-in-force", "mandate-missing", "mandate-not-in-force",
     "mandate-not-begun", "mandate-ended", "manager-not-assigned", "instrument-not-in-mandate", "order-value-exceeded",

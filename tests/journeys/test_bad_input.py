@@ -192,6 +192,24 @@ async def test_p14_an_array_of_one_good_order_is_no_order(api: Api) -> None:
     assert await api.business() == before
 
 
+@pytest.mark.parametrize(
+    "what",
+    ["amendments", "cancellations", "resolutions", f"resolutions/{nowhere()}/decisions"],
+    ids=lambda one: one.split("/")[-1],
+)
+async def test_p14_an_array_of_one_change_is_no_change(api: Api, what: str) -> None:
+    """`call` looks the refusal up in the document."""
+    who, headers = "operations" if what.endswith("decisions") else "manager", {"Idempotency-Key": str(uuid4())}
+    answer = await api.call(who, "POST", f"/v1/orders/{nowhere()}/{what}", json=[{}], headers=headers)
+    refusal(answer, 422, "list-orders-not-supported", "")
+
+
+@pytest.mark.parametrize("end", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", 0, "2030-01-01T00:00:00"])
+async def test_a_key_ends_at_an_instant(api: Api, end: Any) -> None:
+    body = {"user_id": nowhere(), "expires_at": end}
+    refusal(await api.call("administrator", "POST", "/v1/api-keys", json=body), 422, "validation-failed", "expires_at")
+
+
 async def test_a_body_whose_length_is_not_announced_is_counted_while_it_is_read(api: Api) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(70):
