@@ -15,6 +15,7 @@ from service.market.calendar import Calendar
 from service.orders.checks import SessionFacts
 
 SEND_WITHIN = timedelta(seconds=30)
+SETTLES_WITHIN = 2  # trading days; the cycle itself is dated data of settlement, and is not going to be longer
 CLOCK_PATIENCE_S = 30  # real seconds until a caller asks again
 BLIND_PATIENCE_S = 5  # real seconds: so long a stream may be away and an order is taken all the same
 
@@ -40,6 +41,7 @@ def session_facts(calendar: Calendar, now: datetime, wanted: Session | None) -> 
     today = kst_date(now)
     try:
         bounds = calendar.bounds(today, wanted) if wanted else calendar.session_at(now)
+        calendar.add_trading_days(today, SETTLES_WITHIN)  # a fill that can be given no settlement date cannot be booked
     except Unavailable as error:
         return None, error.detail
     if bounds is None:

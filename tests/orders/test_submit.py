@@ -1,6 +1,7 @@
 """Submission: what is written together, what is refused, and that a key makes one order."""
 
 import asyncio
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -17,9 +18,11 @@ from service.infra.db import Database
 from service.infra.idempotency import Answer
 from service.orders.checks import Wish
 from service.orders.decide import Asked
+from service.orders.desk import session_facts
 from service.orders.submit import ROUTE, submit
 from tests.conftest import DatabaseUrls
 from tests.makers import HALTED_ISIN, ISIN, OTHER_ISIN, World, fetch, make_desk, make_world
+from tests.market.test_calendar import CALENDAR
 from tests.waiting import until
 
 
@@ -209,6 +212,17 @@ async def test_p23_price_limits_that_do_not_follow_from_the_base_price_stop_the_
     await fetch(database_urls.superuser, "update instrument_day set upper_limit = 92000 where isin = $1", ISIN)
     answer = await place(database, clock, world)
     assert orjson.loads(answer.body)["type"] == "/problems/price-limits-disagree"
+
+
+@pytest.mark.parametrize(("day", "takes"), [("2027-12-28", True), ("2027-12-29", False), ("2027-12-30", False)])
+@pytest.mark.parametrize("wanted", [None, Session.REGULAR])
+def test_p23_no_orders_on_a_day_whose_trades_settle_on_nobody_knows_which_day(
+    day: str, takes: bool, wanted: Session | None
+) -> None:
+    """The calendar ends with 2027. A fill of its last two days could be given no settlement date, and would be set aside."""
+    session, words = session_facts(CALENDAR, datetime.fromisoformat(f"{day}T10:00+09:00"), wanted)
+    assert (session is not None) is takes
+    assert takes or "2028-01-01" in words
 
 
 async def test_one_name_may_not_weigh_more_than_the_mandate_allows(
