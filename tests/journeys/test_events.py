@@ -147,6 +147,15 @@ async def test_a_stream_ends_when_its_books_are_no_longer_the_callers(api: Api, 
     assert await follower.entitled()
 
 
+async def test_a_stream_knows_the_key_that_let_it_in_however_it_was_spaced(api: Api) -> None:
+    """Who is let in with a blank too many is not sent away at the first event."""
+    token = api.keys["compliance"]
+    principal = await api.app.state.authenticate(token)
+    scope = {"type": "http", "app": api.app, "headers": [(b"authorization", f"Bearer  {token} ".encode())]}
+    assert (await api.call(None, "GET", "/v1/halts", headers={"Authorization": f"Bearer  {token} "})).status_code == 200
+    assert await (await reader(Request(scope), principal)).entitled()
+
+
 async def test_an_id_beyond_the_end_is_refused(api: Api) -> None:
     for given, status, slug in (
         ("999999999", 409, "event-not-reached"),
