@@ -13,6 +13,7 @@ from service.koscom.wire import Json, WireError, absent, parse_object, text
 REFUSED = "refused"
 UNKNOWN = "unknown"
 REASON_LENGTH = 200
+CODE_LENGTH = 20  # documented ones have three to five
 
 CODES: dict[str, tuple[str, str]] = {
     "400": (REFUSED, "bad request"),
@@ -88,6 +89,8 @@ def read_verdict(body: Json) -> Verdict:
     """Old gateway, new gateway and discretionary answer, all at once. Raises WireError where a code is no code."""
     resp, header = _block(body, "resp"), _block(body, "commonHeader")
     codes = {code for code in (text(body, "code"), text(resp, "respCode")) if code is not None}
+    if any(len(code) > CODE_LENGTH for code in codes):
+        raise WireError("unreadable-code", "respCode")  # a word of any length would not fit what is written about it
     return Verdict(frozenset(codes), _message(body, resp), text(header, "reqIdConsumer"))
 
 

@@ -133,3 +133,13 @@ def test_the_raw_answer_goes_with_every_outcome() -> None:
     for status, body in ((200, fine()), (500, {"code": 7000}), (500, {"code": 1})):
         result = outcome(status, body)
         assert getattr(result, "raw", b"") == json.dumps(body).encode()
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("codes", [("9" * 70_000, None), ("7000", "9" * 70_000)], ids=["alone", "contradicting"])
+def test_p19_a_code_without_end_is_told_in_few_words(status: int, codes: tuple[str, str | None]) -> None:
+    """The reason stands in the ledger beside the answer: one that did not fit would take the answer's bytes with it."""
+    said = outcome(status, {"code": codes[0], "resp": {"respCode": codes[1]}, "commonHeader": {"reqIdConsumer": ECHO}})
+    assert isinstance(said, Unknown)
+    assert len(said.reason) < 300
+    assert said.raw
