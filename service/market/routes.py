@@ -73,7 +73,7 @@ class InstrumentPage(Strict):
 
 
 class InstrumentSynchronization(Strict):
-    business_date: date = Field(description="the trading day the masters were read for")
+    business_date: date = Field(description="the trading day that is open or opens next; masters are kept once it has come")
     listed: int = Field(description="instruments the platform lists")
     refreshed: int = Field(description="instruments whose master was read")
     failed: dict[str, str] = Field(description="ISIN → why its master could not be read")

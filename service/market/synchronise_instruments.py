@@ -1,6 +1,7 @@
 """Read the instrument lists and the day's master of both markets, and the platform's closing days.
 
-An instrument whose master cannot be read keeps its older day: an order for it is then refused, not guessed. The platform
+An instrument whose master cannot be read keeps its older day: an order for it is then refused, not guessed. So it does when
+the day is over, after its last close or at a week-end: base price and limits are then those of that day. The platform
 is the authority over the calendar: a closing day we did not know is taken over at once; one we believe in and it does not
 name is only reported, since its list is updated irregularly.
 """
@@ -49,7 +50,7 @@ async def synchronise_instruments(
     principal: Principal | None = None,
     request_id: str | None = None,
 ) -> InstrumentsDiff:
-    """For the trading day that is open now or opens next."""
+    """For the trading day that is open now; when none is, instruments and closing days alone."""
     async with transaction() as connection:
         calendar = await store.load_calendar(connection)
     now = clock.now()
@@ -59,7 +60,8 @@ async def synchronise_instruments(
     holidays = await gateway.holidays()
     async with transaction() as connection:
         await store.save_instruments(connection, [_instrument(one, now) for one in masters])
-        await store.save_instrument_days(connection, [_day(one, diff.business_date, now) for one in masters])
+        if diff.business_date == kst_date(now):
+            await store.save_instrument_days(connection, [_day(one, diff.business_date, now) for one in masters])
         await _compare_calendar(connection, calendar, holidays, kst_date(now), diff)
         await record(
             connection,

@@ -1,14 +1,14 @@
 """Reading the market: what is taken over, what is left alone, and who is right about a closing day."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import select
 
 from service.audit.tables import record
-from service.core.clock import ManualClock
+from service.core.clock import KST, ManualClock
 from service.gateway import Failure, InstrumentMaster, ListedInstrument
 from service.infra.db import Database
 from service.market import store
@@ -79,6 +79,22 @@ async def test_a_master_that_cannot_be_used_leaves_the_older_day(
     async with database.transaction() as connection:
         days = await store.instrument_days(connection, [SAMSUNG.isin, KODEX.isin], diff.business_date)
     assert (days[SAMSUNG.isin].business_date, days[KODEX.isin].business_date) == (TODAY, diff.business_date)
+
+
+@pytest.mark.parametrize(
+    "read_at", [datetime(2026, 11, 23, 20, 5, tzinfo=KST), datetime(2026, 11, 28, 11, 0, tzinfo=KST)], ids=["evening", "saturday"]
+)
+async def test_p23_a_master_read_when_the_day_is_over_tells_nothing_of_the_next(
+    database: Database, clock: ManualClock, platform: Platform, read_at: datetime
+) -> None:
+    """Its base price and limits are those of the day that is over. Stored under the next day they would check its orders,
+    and hold cash back for them, wherever the morning's reading fails."""
+    clock.moment = read_at
+    diff = await synchronised(database, clock, platform)
+    assert diff.business_date > read_at.date()
+    async with database.transaction() as connection:
+        assert await store.instrument_days(connection, [SAMSUNG.isin], diff.business_date) == {}
+        assert await store.find_by_short_code(connection, "A005930") is not None
 
 
 async def test_the_platform_closes_a_day_we_thought_open(database: Database, clock: ManualClock, platform: Platform) -> None:
