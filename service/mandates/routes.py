@@ -123,23 +123,26 @@ async def get_mandates(
     limit: Limit = paging.DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> MandatePage:
-    """List mandates."""
+    """List mandates. The look-up is in the ledger."""
     after = paging.after_uuid(cursor)
     async with request.app.state.wiring.transaction() as connection:
         rows = await store.mandates_page(
             connection, seen_by=seen_by(principal), after=after, limit=limit, client_id=client_id, status=status
         )
-    page = paging.cut(rows, limit, lambda mandate: str(mandate.id))
+        page = paging.cut(rows, limit, lambda mandate: str(mandate.id))
+        looked = {"rows": len(page.items), "first": page.items[0].id if page.items else None}
+        await record(connection, kind="mandate.listed", subject=("user", principal.user_id), body=looked, **_who(principal))
     return MandatePage(items=[MandateOut.of(mandate) for mandate in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/mandates/{mandate_id}", responses=problem_responses(*READ, "not-found"))
 async def get_mandate(request: Request, mandate_id: UUID, principal: Caller) -> MandateOut:
-    """One mandate with its present accounts and managers."""
+    """One mandate with its present accounts and managers. The look-up is in the ledger."""
     async with request.app.state.wiring.transaction() as connection:
         mandate = await store.find_mandate(connection, mandate_id, seen_by=seen_by(principal))
-    if mandate is None:
-        raise NotFound("not-found", "There is no such mandate.")
+        if mandate is None:
+            raise NotFound("not-found", "There is no such mandate.")
+        await record(connection, kind="mandate.viewed", subject=("mandate", mandate_id), body={}, **_who(principal))
     return MandateOut.of(mandate)
 
 

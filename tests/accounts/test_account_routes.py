@@ -107,9 +107,11 @@ async def test_p28_every_look_up_is_in_the_ledger(house: House, book: Book, data
     await house.call("manager", "GET", f"/v1/accounts/{book.account.id}/balance")
     await house.call("compliance", "GET", f"/v1/clients/{book.client_id}")
     await house.call("stranger", "GET", "/v1/accounts")
+    await house.call("manager", "GET", "/v1/mandates")
+    await house.call("compliance", "GET", f"/v1/mandates/{book.mandate_id}")
     async with database.transaction() as connection:
         kinds = (await connection.execute(text("select kind from audit.record order by arrived"))).scalars().all()
-    assert kinds == ["balance.viewed", "client.viewed", "account.listed"]
+    assert kinds == ["balance.viewed", "client.viewed", "account.listed", "mandate.listed", "mandate.viewed"]
 
 
 async def test_p22_both_sides_and_the_difference(house: House, book: Book, database: Database) -> None:
