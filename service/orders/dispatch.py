@@ -19,7 +19,7 @@ from service.controls.model import Gate
 from service.core.clock import Clock, monotonic
 from service.gateway import Accepted, Gateway, NotSent, OrderMessage, SendOutcome, Unknown
 from service.infra.db import DRIVER_ERRORS, HotTransaction, is_full
-from service.infra.effects import Overtaken
+from service.infra.effects import Overtaken, write
 from service.infra.failpoints import fp
 from service.infra.metrics import counter
 from service.infra.processes import is_gone
@@ -203,7 +203,11 @@ class Dispatcher:
         fp("send.before")
         outcome = await self._send(claim)
         fp("send.after")
-        await self._record_for_sure(claim, outcome)
+        try:
+            await self._record_for_sure(claim, outcome)
+        except Exception:
+            await self._keep(claim, outcome)  # whatever becomes of its request, what was said is not lost
+            raise
 
     async def _send(self, claim: Claim) -> SendOutcome:
         if monotonic() > claim.not_after:
@@ -265,6 +269,16 @@ class Dispatcher:
             if after.state is RequestState.QUEUED:
                 await send_store.leave_alone(connection, request.id, claim.n)
             fp("record.before_commit")
+
+    async def _keep(self, claim: Claim, outcome: SendOutcome) -> None:
+        """The bytes of an answer that could not be recorded, by themselves."""
+        raw = getattr(outcome, "raw", b"")
+        if not raw:
+            return
+        kept = self.vault.kept([Raw("answer", raw, self.clock.now())])
+        async with self.hot() as connection:
+            await write(connection, [kept])
+        log.error("request.answer_unrecorded", cl_ord_id=claim.request.cl_ord_id, raw_id=str(kept.rows[0]["id"]))
 
     async def _locked(self, connection: asyncpg.Connection, order: Order) -> Whole:
         await whole.lock(connection, [order.id])

@@ -327,6 +327,25 @@ async def test_p28_an_order_amended_all_day_is_still_written_down(life: Life) ->
     assert moved == [[[cancelling, "queued"]], [[cancelling, "sending"]], [[cancelling, "sent"]], [[cancelling, "sent"]]]
 
 
+REFUSING = """create function refuse() returns trigger language plpgsql as $$
+begin raise exception 'not like this' using errcode = 'check_violation'; end $$;
+create trigger refuse before update on attempt for each row execute function refuse()"""
+
+
+async def test_p19_an_answer_that_cannot_be_recorded_is_kept(life: Life) -> None:
+    """What it says about its order is refused by the database; what was said is evidence all the same."""
+    await life.submit()
+    life.gateway.answers = [Refused("3012", "account unknown at broker", b'{"resp": "3012"}')]
+    connection = await asyncpg.connect(life.urls.superuser)
+    await connection.execute(REFUSING)
+    await connection.close()
+    with pytest.raises(asyncpg.CheckViolationError):
+        await life.dispatch()
+    assert (await life.requests())[0]["state"] == "sending"
+    (raw,) = await fetch(life.urls.superuser, "select id, sealed from audit.raw_message where source = 'answer'")
+    assert life.dispatcher.vault.open(raw["sealed"], raw["id"]) == b'{"resp": "3012"}'
+
+
 # --- changes of an order that ended meanwhile -----------------------------------------------------------------------------
 
 
