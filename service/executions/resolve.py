@@ -35,6 +35,7 @@ from service.orders.doubt import (
 )
 from service.orders.model import ROWS_ARE_LATE, Order, Request
 from service.orders.numbers import bare, by_numbers
+from service.orders.reading import shows_the_order
 
 log = structlog.get_logger()
 
@@ -149,11 +150,12 @@ async def _note(applier: Applier, order_id: UUID, settled: set[UUID], overturned
 
 async def _how(connection: AsyncConnection, order_id: UUID, request: Request) -> tuple[str, UUID | None]:
     """What settled it first: the ids of raw messages rise with the time they came. Of a new order every report and row
-    speaks; of another request the reports and rows that tell of it; else it ended with its order."""
+    that shows it speaks; of another request the reports and rows that tell of it; else it ended with its order."""
     if closed_on_absence(request):
         return "person", await doubt_store.evidence_of_closing(connection, request.id)
     new = request.kind is RequestKind.NEW
-    reports = [one for one in await known.reports(connection, order_id) if new or _names(one[1], request)]
+    told = await known.reports(connection, order_id)
+    reports = [one for one in told if (shows_the_order(one[1]) if new else _names(one[1], request))]
     found = [(raw_id, "resend" if report.possible_duplicate else "push") for raw_id, report in reports]
     found += [(raw_id, "inquiry") for raw_id in await doubt_store.sightings_of(connection, request)]
     found += [(raw_id, "answer") for raw_id in await doubt_store.telling_answers(connection, request.id)]

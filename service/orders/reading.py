@@ -75,6 +75,13 @@ def read(reading: Reading, requests: Sequence[Request], reports: Iterable[Known]
             _read_shown(reading, requests, report)
 
 
+def shows_the_order(report: Known) -> bool:
+    """Whether its sender has the order. Who says of an order that he does not know it, or refuses a change of it for that,
+    has not: it is no evidence of the order, and may be of its absence."""
+    asked = isinstance(report, CancelReject) or report.exec_type is ExecType.ORDER_STATUS
+    return not (asked and report.ord_status in KNOW_NOTHING)
+
+
 def denied_by(reports: Iterable[Known]) -> frozenset[str | None]:
     """ClOrdIDs that any of the reports denies."""
     return frozenset(one.cl_ord_id for one in reports if isinstance(one, CancelReject) or one.exec_type is ExecType.REJECTED)

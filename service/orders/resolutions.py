@@ -40,6 +40,7 @@ from service.orders.doubt import (
 )
 from service.orders.intents import carry_out
 from service.orders.model import ROWS_ARE_LATE, Order, Request, RequestState
+from service.orders.reading import shows_the_order
 from service.orders.rules import Reserve
 
 
@@ -179,7 +180,8 @@ def _last(steps: list[Step]) -> str:
 
 
 async def _shown(connection: AsyncConnection, order: Order) -> bool:
-    return bool(await known.reports(connection, order.id)) or (await known.sightings(connection, order.id)).seen
+    told = any(shows_the_order(report) for _, report in await known.reports(connection, order.id))
+    return told or (await known.sightings(connection, order.id)).seen
 
 
 def _bars_a_twin(order: Order, request: Request, now: datetime) -> None:

@@ -16,7 +16,18 @@ from service.core.clock import KST, ManualClock
 from service.core.principal import Principal, Role
 from service.core.secret import AccountNumber
 from service.executions.sweep import Sweeper, sweep_account
-from service.gateway import CallClass, Complete, ExecType, Incomplete, Inquiry, OrderRow, Refused, Unknown
+from service.gateway import (
+    CallClass,
+    CancelReject,
+    Complete,
+    ExecType,
+    Incomplete,
+    Inquiry,
+    OrderRow,
+    Refused,
+    RequestKind,
+    Unknown,
+)
 from service.infra.db import Books, Database
 from service.infra.idempotency import Answer
 from service.market.store import close_days
@@ -342,6 +353,39 @@ async def test_p03_what_a_report_has_shown_cannot_be_closed(life: Life) -> None:
     await life.receive(report(ExecType.PENDING_NEW, "A", life.gateway.sends[0].cl_ord_id))
     refused = await decided(life, order_id, resolution, approver, "d1")
     assert (refused.status, slug(refused)) == (409, "evidence-shows-order")
+
+
+@pytest.mark.parametrize("ord_status", ["8", "A"])
+async def test_p03_who_refuses_to_cancel_an_order_he_does_not_know_has_not_shown_it(life: Life, ord_status: str) -> None:
+    """Else whoever tried the cancellation that `what_now` names could never have the order closed."""
+    order_id = await lost(life)
+    await life.cancel(order_id, "c1")
+    await life.dispatch()
+    new, cancel = (one.cl_ord_id for one in life.gateway.sends)
+    await life.receive(CancelReject(ord_status, None, cancel, new, RequestKind.CANCELLATION, "1", "원주문 없음", None))
+    assert [one["state"] for one in await life.requests()] == ["unknown", "refused"]
+    life.clock.moment = AFTER_THE_DAY
+    asking, _ = sweeper(life, [])
+    await asking.sweep()
+    answer = await proposed(life, order_id, life.world.manager)
+    assert answer.status == 201, answer.body
+    resolution = orjson.loads(answer.body)["in_doubt"]["resolutions"][0]["id"]
+    approver = await someone(life, "approver", Role.APPROVER)
+    assert (await decided(life, order_id, resolution, approver, "d1")).status == 201
+    assert (await life.order())["status"] == "rejected"
+    assert (await life.cash())["reserved"] == 0
+
+
+async def test_p03_who_refuses_to_cancel_an_order_as_executed_has_shown_it(life: Life) -> None:
+    order_id = await lost(life)
+    await life.cancel(order_id, "c1")
+    await life.dispatch()
+    new, cancel = (one.cl_ord_id for one in life.gateway.sends)
+    life.clock.moment = AFTER_THE_DAY
+    asking, _ = sweeper(life, [])
+    await asking.sweep()
+    await life.receive(CancelReject("2", "1001", cancel, new, RequestKind.CANCELLATION, "0", "too late", None))
+    assert (await proposed(life, order_id, life.world.manager)).status == 409
 
 
 @pytest.mark.parametrize(
