@@ -1,8 +1,8 @@
-"""The instrument as a part of another slice's hot read."""
+"""The instrument and the day as parts of another slice's hot read."""
 
-from sqlalchemy import Date, Subquery, Text, and_, bindparam, func, select
+from sqlalchemy import Date, Exists, Subquery, Text, and_, bindparam, exists, func, select
 
-from service.market.tables import instrument, instrument_day
+from service.market.tables import instrument, instrument_day, trading_day
 
 
 def instrument_part() -> Subquery:
@@ -33,6 +33,11 @@ def instrument_part() -> Subquery:
         .where(instrument.c.isin == wanted)
         .subquery("instrument_facts")
     )
+
+
+def closed_part() -> Exists:
+    """Whether the exchange is known to be closed on `business_date`."""
+    return exists().where(trading_day.c.day == bindparam("business_date", type_=Date), ~trading_day.c.open)
 
 
 def prices_part() -> Subquery:

@@ -1,5 +1,5 @@
-"""What is checked again in the transaction that claims the send (P16): the time, halts and locked brokers, whether the
-stream is seen, the clocks, the licence, the mandate, its limits and the manager's place in it, the contract, the
+"""What is checked again in the transaction that claims the send (P16): the time and the calendar, halts and locked brokers,
+whether the stream is seen, the clocks, the licence, the mandate, its limits and the manager's place in it, the contract, the
 instrument, and twins in doubt. A cancellation always passes, for as long as its session lives."""
 
 from collections.abc import Callable, Mapping
@@ -53,6 +53,7 @@ class Standing:
     twin_in_doubt: bool  # a new order like this one is unknown, and no decision lets this one pass
     limits: Mapping[str, Any]  # the mandate's
     turnover: Won  # of the mandate's day, this order included
+    closed_day: bool  # the exchange closed the order's day since it was taken
 
     def refusal(self, on: date) -> str | None:
         """Why it may not go out, or None."""
@@ -65,6 +66,11 @@ class Standing:
             return "manager-not-entitled"
         if not self.assigned:
             return "manager-not-assigned"
+        return self._by_market()
+
+    def _by_market(self) -> str | None:
+        if self.closed_day:
+            return "session-closed"
         if self.halted:
             return "instrument-halted"
         return "twin-in-doubt" if self.twin_in_doubt else None

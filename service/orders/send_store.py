@@ -43,7 +43,7 @@ from service.core.secret import AccountNumber
 from service.infra.db import MOMENT, HotStatement
 from service.infra.effects import Change, Effect, Returning
 from service.mandates.facts import mandate_part
-from service.market.facts import instrument_part
+from service.market.facts import closed_part, instrument_part
 from service.orders.doubt_store import twin_part
 from service.orders.recheck import Standing
 from service.orders.tables import attempt, order_request, orders
@@ -171,6 +171,7 @@ def _look() -> Select[Any]:
             (mandate.c.mandate_id == orders.c.mandate_id).label("same_mandate"),
             account.c.contract_status, account.c.vanished, mandate.c.status.label("mandate_status"), mandate.c.starts_on,
             mandate.c.ends_on, mandate.c.assigned, mandate.c.limits, mandate.c.turnover, instrument.c.halted,
+            closed_part().label("closed_day"),
         )
         .select_from(joined)
         .where(orders.c.id == bindparam("order_id", type_=Uuid))
@@ -191,7 +192,7 @@ async def look(connection: asyncpg.Connection, one: Picked, com_id: str | None) 
         row["contract_status"], bool(row["vanished"]), bool(row["same_mandate"]), row["mandate_status"], row["starts_on"],
         row["ends_on"],
         row["entitled"], bool(row["assigned"]), bool(row["halted"]), row["twin_in_doubt"],
-        orjson.loads(row["limits"] or "{}"), Won(row["turnover"] or 0),
+        orjson.loads(row["limits"] or "{}"), Won(row["turnover"] or 0), row["closed_day"],
     )  # fmt: skip
     return Look(whole_of(row), AccountNumber(row["number"]), row["attempts"], standing, Gate.of(row))
 

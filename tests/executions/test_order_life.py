@@ -497,6 +497,24 @@ async def test_p16_limits_drawn_tighter_after_submission_stop_the_send(
     assert len(life.gateway.sends) == (0 if reason else 1)
 
 
+async def test_p16_a_day_that_the_exchange_closed_after_submission_stops_the_send(life: Life) -> None:
+    order_id = await life.submit()
+    await life.dispatch()
+    await life.receive(ack(life.gateway.sends[0].cl_ord_id))
+    await life.submit(key="k2", quantity=9)
+    await life.amend(order_id, "a1", quantity=5)
+    await fetch(life.urls.superuser, "update trading_day set open = false, regular_open = null, regular_close = null")
+    await life.dispatch()
+    assert len(life.gateway.sends) == 1
+    told = "select kind, reason from order_request where state = 'refused' order by kind"
+    assert [tuple(row) for row in await fetch(life.urls.superuser, told)] == [
+        ("amendment", "session-closed"), ("new", "session-closed"),
+    ]  # fmt: skip
+    await life.cancel(order_id, "c1")
+    await life.dispatch()
+    assert len(life.gateway.sends) == 2  # a cancellation always passes
+
+
 async def test_p16_an_order_of_one_mandate_does_not_go_out_under_another(life: Life) -> None:
     """The account moved to a mandate of the same manager, whose limits and turnover have not seen the order."""
     await life.submit()
