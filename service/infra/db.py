@@ -195,6 +195,9 @@ AWAY = (
     asyncpg.exceptions.CrashShutdownError,
     asyncpg.exceptions.CannotConnectNowError,
     asyncpg.exceptions.InsufficientResourcesError,  # class 53: no room, no memory, no connection free
+    asyncpg.exceptions.LockNotAvailableError,  # somebody held a row for longer than one may wait; rolled back, like the next two
+    asyncpg.exceptions.DeadlockDetectedError,
+    asyncpg.exceptions.QueryCanceledError,  # a statement that took too long
     asyncpg.exceptions.ReadOnlySQLTransactionError,  # a standby that nobody has promoted yet
     PoolTimeout,
     ConnectionError,
@@ -204,7 +207,7 @@ AWAY = (
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether the database cannot be reached or is short of something: trouble that passes, and no fault of the call."""
+    """Whether the database cannot be reached, is busy or is short of something: trouble that passes, and no fault of the call."""
     return any(isinstance(one, AWAY) for one in _causes(error))
 
 

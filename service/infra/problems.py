@@ -97,7 +97,8 @@ def internal_error() -> Response:
 
 def database_away() -> Response:
     detail = (
-        "The database cannot be reached at the moment. Whether a call with an Idempotency-Key took effect, its repetition says."
+        "The database cannot be reached at the moment, or is too busy. Whether a call with an Idempotency-Key took effect, its "
+        "repetition says."
     )
     return problem("unavailable", 503, detail, headers={"Retry-After": "1"})
 

@@ -25,6 +25,8 @@ from tests.makers import fetch
         (asyncpg.DiskFullError(), True),
         (asyncpg.OutOfMemoryError(), True),
         (asyncpg.ReadOnlySQLTransactionError(), True),
+        (asyncpg.DeadlockDetectedError(), True),
+        (asyncpg.QueryCanceledError(), True),
         (ValueError(), False),
     ],
 )
@@ -56,6 +58,25 @@ async def test_a_call_without_its_database_is_told_to_come_back(database: Databa
         answer = await client.get("/cut")
     assert answer.status_code == 503
     assert answer.json()["type"] == "/problems/unavailable"
+    assert answer.headers["Retry-After"] == "1"
+
+
+async def test_a_call_that_waited_too_long_for_a_row_is_told_to_come_back(database: Database) -> None:
+    """Nothing is wrong with it: a cancellation that met a long transaction must not look refused for good."""
+    app = FastAPI()
+    app.add_middleware(Front)
+    problems.install(app)
+
+    @app.get("/busy")
+    async def busy() -> None:
+        async with database.transaction() as holder, database.transaction() as connection:
+            await holder.execute(text("select pg_advisory_xact_lock(1)"))
+            await connection.execute(text("set local lock_timeout = '1ms'"))
+            await connection.execute(text("select pg_advisory_xact_lock(1)"))
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as client:
+        answer = await client.get("/busy")
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert answer.headers["Retry-After"] == "1"
 
 
