@@ -135,7 +135,9 @@ class Listener:
 
 
 @asynccontextmanager
-async def reading(broker: Broker, listener: Listener, frame_limit: int = 100_000, **times: float) -> AsyncIterator[KoscomStream]:
+async def reading(
+    broker: Broker, listener: Listener, frame_limit: int = 16_000_000, **times: float
+) -> AsyncIterator[KoscomStream]:
     async with serve(broker.serve, "127.0.0.1", 0, subprotocols=[Subprotocol("v12.stomp")]) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         settings = config(stream_url=f"ws://127.0.0.1:{port}", stream_times=replace(TIMES, **times), frame_limit=frame_limit)
