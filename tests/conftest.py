@@ -138,7 +138,7 @@ def open_database(database_urls: DatabaseUrls) -> Callable[[str], Database]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, the campaigns before all: begun last they would leave a core idle."""
-    longest = ("/faults/", "/ops/", "executions/test_differ", "sandbox/test_properties")
+    longest = ("/faults/", "sandbox/test_properties", "/ops/", "executions/test_differ")
     items.sort(key=lambda one: next((i for i, name in enumerate(longest) if name in one.nodeid), len(longest)))
 
 

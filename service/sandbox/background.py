@@ -6,12 +6,14 @@ Each draw is a hash of (seed, instrument, session, slot), so a slot acts the sam
 import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from struct import Struct
 
 from service.sandbox import matching, rules
 from service.sandbox.matching import Book, Trade
 
 SLOT_SECONDS = 10
 LEVELS = 5
+SIXTEEN_NUMBERS = Struct(">16H")
 LEVEL_VALUE = 30_000_000
 """Won standing at one price level, roughly."""
 
@@ -37,7 +39,7 @@ class Dice:
 
     def __init__(self, *key: object) -> None:
         digest = hashlib.blake2b("|".join(map(str, key)).encode(), digest_size=32).digest()
-        self._numbers = [int.from_bytes(digest[i : i + 2], "big") for i in range(0, 32, 2)]
+        self._numbers: tuple[int, ...] = SIXTEEN_NUMBERS.unpack(digest)
 
     def below(self, place: int, bound: int) -> int:
         return self._numbers[place % 16] % bound
@@ -100,13 +102,20 @@ def _quote(book: Book, terms: Terms, dice: Dice) -> tuple[Book, list[Trade]]:
     """Bids from the anchor down, asks from one tick above it up; a level is topped up, never rebuilt, to keep places."""
     ladder = _ladder(book.anchor, terms.fund)
     for side, prices in ladder.items():
-        kept = tuple(order for order in book.side(side) if order.ref or order.price in prices)
-        book = book.with_side(side, kept)
+        standing = book.side(side)
+        kept = tuple([order for order in standing if order.ref or order.price in prices])
+        book = book.with_side(side, kept) if len(kept) < len(standing) else book
     trades: list[Trade] = []
     for side, prices in ladder.items():
+        present = dict.fromkeys(prices, 0)
+        for order in book.side(side):
+            if not order.ref:
+                present[order.price] += order.quantity
         for level, price in enumerate(prices):
-            book, more = _top_up(book, side, price, terms.depth(price) * (2 + dice.below(level, 4)) // 3)
-            trades += more
+            wanted = terms.depth(price) * (2 + dice.below(level, 4)) // 3
+            if present[price] * 2 < wanted:
+                book, more = _top_up(book, side, price, wanted - present[price])
+                trades += more
     return book, trades
 
 
@@ -119,11 +128,8 @@ def _ladder(anchor: int, fund: bool) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _top_up(book: Book, side: str, price: int, wanted: int) -> tuple[Book, list[Trade]]:
-    present = sum(order.quantity for order in book.side(side) if order.price == price and not order.ref)
-    if present * 2 >= wanted:
-        return book, []
-    book, trades, left = matching.take(book, side, price, wanted - present, "")
+def _top_up(book: Book, side: str, price: int, lacking: int) -> tuple[Book, list[Trade]]:
+    book, trades, left = matching.take(book, side, price, lacking, "")
     return (matching.rest(book, side, price, left, "") if left else book), trades
 
 

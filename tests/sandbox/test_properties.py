@@ -105,7 +105,7 @@ def test_quantities_cash_and_holdings_conserve(begin: Callable[..., Any], flow: 
     conserved(begin("09:00"), flow)
 
 
-@settings(_SETTINGS, max_examples=3)  # two whole days of a market are long
+@settings(_SETTINGS, max_examples=2)  # two whole days of a market are long
 @given(flow=STEPS)
 def test_quantities_cash_and_holdings_conserve_until_all_has_settled(begin: Callable[..., Any], flow: list[Any]) -> None:
     play = begin("09:00")
