@@ -5,7 +5,7 @@ Each part has `ok` and, when it is not, `what_now`: what a person can do.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -46,16 +46,16 @@ async def status(
     brokers: Sequence[str],
     budgets: Budgets,
     licensed: bool,
-    names: Named | None = None,
+    names: Named,
 ) -> dict[str, Any]:
-    """Every part. The connection must see all books. `names`: what the reader may be told by name, by default all of it."""
+    """Every part. The connection must see all books. `names`: what the reader may be told by name."""
     parts = {
         "database": {"ok": True},
         "licence": _licence(licensed),
         "clock": await _clock(connection),
         "stream": await _stream(connection),
         "messages": await _messages(connection),
-        "orders": await _orders(connection, await named(connection, clock), names),
+        "orders": await _orders(connection, kst_date(clock.now()), names),
         "brokers": await _brokers(connection, brokers),
         "halts": await _halts(connection),
         "sweeps": await _sweeps(connection),
@@ -126,24 +126,24 @@ async def _messages(connection: AsyncConnection) -> Part:
     return part if part["ok"] else part | {"what_now": "Look at each: ilim messages list. It was kept whole and changed nothing."}
 
 
-async def _orders(connection: AsyncConnection, there: Named, names: Named | None) -> Part:
+async def _orders(connection: AsyncConnection, today: date, names: Named) -> Part:
     counts, review, external = (
         await orders.counts(connection),
         await orders.to_review(connection),
         await orders.external_open(connection),
     )
-    told = there if names is None else names
+    outlived = await orders.outlived(connection, today, SHOWN)
     part: Part = {
-        "ok": not counts.get("unknown") and not review and not there.outlived,
+        "ok": not counts.get("unknown") and not review and not outlived,
         "requests": counts,
         "oldest_unknown_since": since.isoformat() if (since := await orders.oldest_unknown(connection)) else None,
         "needs_review": review,
-        "reviews": [{"order": str(one), "why": why} for one, why in told.reviews],
+        "reviews": [{"order": str(one), "why": why} for one, why in names.reviews],
         "waiting_for_second_person": await doubt_store.undecided(connection),
         "external": external,
-        "outlived": [str(one) for one in told.outlived],
+        "outlived": [str(one) for one in names.outlived],
     }
-    return part if part["ok"] else part | {"what_now": _about_orders(review, there.outlived, counts.get("unknown", 0))}
+    return part if part["ok"] else part | {"what_now": _about_orders(review, outlived, counts.get("unknown", 0))}
 
 
 def _about_orders(review: int, outlived: Sequence[UUID], unknown: int) -> str:

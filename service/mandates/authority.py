@@ -82,9 +82,13 @@ def _value(authority: Authority, value: Won) -> list[Violation]:
         found.append(Violation("four-eyes-required", "quantity", message, str(threshold), str(value)))
     limit = authority.turnover_limit
     if limit is not None and authority.turnover + value > limit:
-        total = str(authority.turnover + value)
-        found.append(Violation("turnover-exceeded", "quantity", "Above the mandate's turnover of the day.", str(limit), total))
+        found.append(turnover_exceeded("quantity", limit, Won(authority.turnover + value)))
     return found
+
+
+def turnover_exceeded(field: str, limit: Won, value: Won) -> Violation:
+    """`value` would pass the mandate's limit of the day, both in won; `field` is what the caller can change about it."""
+    return Violation("turnover-exceeded", field, "Above the mandate's turnover of the day.", str(limit), str(value))
 
 
 def deviation(percent: Any, price: Decimal | None, reference: Decimal | None) -> list[Violation]:

@@ -6,6 +6,7 @@ turnover-exceeded, single-name-weight-exceeded, price checks of `checks` 422 · 
 request-in-flight, fills-unaccounted 409 · licence-required 403 · session-closed 422 · stream-blind, clock-wrong 503 (not stored).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -21,13 +22,13 @@ from service.core.money import Won
 from service.core.principal import Principal
 from service.gateway import RequestKind
 from service.infra.idempotency import Answer, Intent
-from service.mandates.authority import deviation
+from service.mandates.authority import deviation, turnover_exceeded
 from service.mandates.model import Limits
 from service.market.book import MarketRules
 from service.market.model import Product
 from service.orders import store
 from service.orders.advance import Cause, hold_more
-from service.orders.checks import price_violations
+from service.orders.checks import InstrumentFacts, price_violations
 from service.orders.decide import limits_doubt
 from service.orders.desk import Desk, send_by, stopped, watch
 from service.orders.intents import carry_out, ensure_ours
@@ -52,9 +53,11 @@ async def amend(
 
     async def effect(connection: AsyncConnection, order: Order) -> Order:
         now = desk.clock.now()
-        await _check(desk, connection, order, rules, price, quantity, principal, now)
+        await _check(desk, connection, order, price, quantity, principal, now)
+        limits = await store.limits_of(connection, order)
+        await _check_price(connection, order, rules, limits, price)
         request = await _request(connection, order, price, quantity, principal, now)
-        return await _write(desk, connection, order, request, principal, request_id, now)
+        return await _write(desk, connection, order, request, limits, principal, request_id, now)
 
     asked = {"price": price, "quantity": quantity}
     return await carry_out(
@@ -74,7 +77,6 @@ async def _check(
     desk: Desk,
     connection: AsyncConnection,
     order: Order,
-    rules: MarketRules,
     price: Decimal | None,
     quantity: int | None,
     principal: Principal,
@@ -90,8 +92,10 @@ async def _check(
     found = amendment_violations(order, price, quantity)
     if not found and now >= order.session_ends:
         found.append(Violation("session-closed", "session", "The order's session has ended.", actual=now.isoformat()))
-    if not found and price is not None:
-        found += await _check_price(connection, order, rules, price)
+    _raise(found)
+
+
+def _raise(found: Sequence[Violation]) -> None:
     if found:
         raise Invalid(found[0].code, found[0].message, violations=tuple(found))
 
@@ -113,15 +117,23 @@ def _check_state(order: Order) -> None:
         )
 
 
-async def _check_price(connection: AsyncConnection, order: Order, rules: MarketRules, price: Decimal) -> list[Violation]:
-    instrument = await store.instrument_of(connection, order)
+async def _check_price(
+    connection: AsyncConnection, order: Order, rules: MarketRules, limits: Limits, price: Decimal | None
+) -> None:
+    if price is not None:
+        instrument = await store.instrument_of(connection, order)
+        _raise(_price_violations(order, instrument, rules, limits, price))
+
+
+def _price_violations(
+    order: Order, instrument: InstrumentFacts | None, rules: MarketRules, limits: Limits, price: Decimal
+) -> list[Violation]:
     if instrument is None or instrument.base_price is None:
         return [Violation("instrument-not-current", "price", "The master of this business date was not read yet.")]
     tick = rules.ticks.tick(Product(instrument.product), price, order.business_date)
-    limits = await store.limits_of(connection, order)
     doubt = limits_doubt(instrument, rules, order.business_date)
     found = ([] if doubt is None else [doubt]) + price_violations(price, instrument, tick)
-    return found + deviation(limits.get("price_deviation_percent"), price, instrument.base_price)
+    return found + deviation(limits.price_deviation_percent, price, instrument.base_price)
 
 
 async def _request(
@@ -145,12 +157,12 @@ async def _request(
 
 
 async def _write(
-    desk: Desk, connection: AsyncConnection, order: Order, request: Request, principal: Principal, request_id: str, now: datetime
-) -> Order:
+    desk: Desk, connection: AsyncConnection, order: Order, request: Request, limits: Limits, principal: Principal,
+    request_id: str, now: datetime,
+) -> Order:  # fmt: skip
     """The dearer of both prices is held back while the amendment is under way, and counts in the mandate's limits."""
     requests = (*order.requests, request)
     held = reserve_of(order, requests, desk.profile(order.broker).commission_rate)
-    limits = Limits.from_json(await store.limits_of(connection, order))
     await _ensure_light(connection, order, limits, Won(held.cash - order.reserved_cash))
     await store.add_request(connection, order, request)
     before = {"price": order.price, "quantity": order.quantity}  # a request carries both, and one of them as it was
@@ -163,8 +175,7 @@ async def _write(
 
 async def _ensure_light(connection: AsyncConnection, order: Order, limits: Limits, more: Won) -> None:
     heavy = await heavier(connection, limits, order.account_id, order.isin, order.business_date, more) if more > 0 else None
-    if heavy is not None:
-        raise Invalid(heavy.code, heavy.message, violations=(replace(heavy, field="price"),))
+    _raise([] if heavy is None else [replace(heavy, field="price")])
 
 
 async def _claim_turnover(connection: AsyncConnection, order: Order, request: Request, limits: Limits) -> None:
@@ -172,7 +183,4 @@ async def _claim_turnover(connection: AsyncConnection, order: Order, request: Re
     limit = limits.daily_turnover
     more = newly_claimed(order, request.price) if request.price is not None and limit is not None else Won(0)
     if more > 0 and limit is not None and not await store.claim_more_turnover(connection, order, more, limit):
-        said = "Above the mandate's turnover of the day."
-        raise Invalid(
-            "turnover-exceeded", said, violations=(Violation("turnover-exceeded", "price", said, str(limit), str(more)),)
-        )
+        _raise([turnover_exceeded("price", limit, more)])

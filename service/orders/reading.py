@@ -210,7 +210,7 @@ def _read_terms(reading: Reading, report: ExecutionReport) -> None:
         return  # it came into force before the broker changed it
     if report.exec_type is ExecType.RESTATED and report.order_quantity:
         reading.overtaken.add(report.cl_ord_id)
-    if _overtaken(reading, report):
+    if _older_than_known(reading, report):
         return
     reading.amended_by = number
     reading.termed_at = report.transact_time or reading.termed_at
@@ -218,7 +218,7 @@ def _read_terms(reading: Reading, report: ExecutionReport) -> None:
     reading.price = report.price or reading.price
 
 
-def _overtaken(reading: Reading, report: ExecutionReport) -> bool:
+def _older_than_known(reading: Reading, report: ExecutionReport) -> bool:
     """Whether the terms that are known are newer than this restatement: by their time, or because a decline only lowers."""
     if report.exec_type is not ExecType.RESTATED:
         return False

@@ -28,6 +28,7 @@ from service.core.money import Won
 from service.gateway import OrderType, RequestKind, Session, Side, TimeInForce
 from service.infra.tables import cl_ord_id_part
 from service.mandates.facts import mandate_part
+from service.mandates.model import Limits
 from service.mandates.parts import claim_turnover
 from service.market.facts import instrument_part
 from service.orders.checks import InstrumentFacts
@@ -140,11 +141,11 @@ async def sent_or_being_sent(connection: AsyncConnection, request_id: UUID) -> b
     return (await connection.execute(question)).scalar_one() > 0
 
 
-async def limits_of(connection: AsyncConnection, order: Order) -> Mapping[str, Any]:
-    """The limits of the mandate the order's account belongs to now, as stored; none of an account without one."""
+async def limits_of(connection: AsyncConnection, order: Order) -> Limits:
+    """The limits of the mandate the order's account belongs to now; none of an account without one."""
     values = {"account_id": order.account_id, "user_id": order.manager_id, "business_date": order.business_date}
     row = (await connection.execute(select(mandate_part()), values)).mappings().first()
-    return dict(json.loads(row["limits"])) if row else {}
+    return Limits.from_json(json.loads(row["limits"])) if row else Limits()
 
 
 MORE_TURNOVER = claim_turnover(select(literal(1).label("one")).cte("once"))

@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 import pytest
 
-from service.console.status import status
+from service.console.status import named, status
 from service.core.clock import KST, ManualClock
 from service.core.principal import Principal, Role
 from service.core.secret import AccountNumber
@@ -495,7 +495,9 @@ async def test_p12_the_status_page_names_an_order_whose_day_is_over_and_whose_en
 
     async def said() -> Any:
         async with life.app.transaction(books=Books.ALL) as connection:
-            return (await status(connection, clock=life.clock, brokers=[], budgets=left, licensed=True))["orders"]
+            names = await named(connection, life.clock)
+            parts = await status(connection, clock=life.clock, brokers=[], budgets=left, licensed=True, names=names)
+        return parts["orders"]
 
     assert (await said())["outlived"] == []
     life.clock.advance(timedelta(days=1))
@@ -512,7 +514,8 @@ async def test_p03_the_status_page_counts_what_waits_for_a_second_person(life: L
 
     async def waits() -> Any:
         async with life.app.transaction(books=Books.ALL) as connection:
-            parts = await status(connection, clock=life.clock, brokers=[], budgets=left, licensed=True)
+            names = await named(connection, life.clock)
+            parts = await status(connection, clock=life.clock, brokers=[], budgets=left, licensed=True, names=names)
         return parts["orders"]["waiting_for_second_person"]
 
     assert await waits() == 0

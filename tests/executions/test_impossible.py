@@ -53,6 +53,16 @@ def impossible(cl: str) -> dict[str, tuple[Any, str]]:
     }
 
 
+async def nothing_but_a_mark(life: Life, before: Any, reserved: int, mark: str) -> None:
+    """The order and what it holds back are as they were; a person is asked to look."""
+    after = await life.order()
+    shown = ("status", "quantity", "price", "filled_quantity", "reported_quantity", "remaining_quantity", "closed")
+    assert [after[one] for one in shown] == [before[one] for one in shown]
+    assert after["needs_review"] == mark
+    assert (await life.cash())["reserved"] == reserved
+    assert await violations(life.urls.superuser) == []
+
+
 @pytest.mark.parametrize("name", list(impossible("")))
 async def test_p11_what_cannot_be_is_quarantined_and_changes_nothing(life: Life, name: str) -> None:
     await life.submit()
@@ -64,12 +74,7 @@ async def test_p11_what_cannot_be_is_quarantined_and_changes_nothing(life: Life,
     await life.receive(told)
     aside = await fetch(life.urls.superuser, "select state, reason from inbox where state <> 'applied'")
     assert [tuple(row) for row in aside] == [("quarantined", word)]
-    after = await life.order()
-    shown = ("status", "quantity", "price", "filled_quantity", "reported_quantity", "remaining_quantity", "closed")
-    assert [after[one] for one in shown] == [before[one] for one in shown]
-    assert after["needs_review"] == word
-    assert (await life.cash())["reserved"] == reserved
-    assert await violations(life.urls.superuser) == []
+    await nothing_but_a_mark(life, before, reserved, word)
 
 
 async def test_p11_the_line_that_tells_of_a_quarantine_names_its_evidence(life: Life) -> None:
@@ -114,12 +119,7 @@ async def test_p11_an_inquiry_that_cannot_be_books_nothing_and_asks_for_a_person
     await sweep_account(
         replace(life.applier, gateway=Asked(life, [row(life, **told)])), (life.world.account, TODAY), CallClass.ROUTINE
     )
-    after = await life.order()
-    shown = ("status", "quantity", "price", "filled_quantity", "reported_quantity", "remaining_quantity", "closed")
-    assert [after[one] for one in shown] == [before[one] for one in shown]
-    assert after["needs_review"] == review
-    assert (await life.cash())["reserved"] == reserved
-    assert await violations(life.urls.superuser) == []
+    await nothing_but_a_mark(life, before, reserved, review)
     await sweep_account(replace(life.applier, gateway=Asked(life, [row(life)])), (life.world.account, TODAY), CallClass.ROUTINE)
     life.clock.advance(QUIET)
     await sweep_account(replace(life.applier, gateway=Asked(life, [row(life)])), (life.world.account, TODAY), CallClass.ROUTINE)

@@ -106,12 +106,18 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES, ids=[one.name for one in CASES])
-def test_p07_p12_what_a_bust_left_is_what_counts_whenever_the_execution_is_told(case: Case) -> None:
+def what_stands(case: Case) -> int:
+    """The shares that stand, after everything was heard; they and the counts must be those of the case."""
     state = heard(*case.said)
     left = sum(quantity for quantity, _ in case.fills)
     assert tuple((one.quantity, one.price) for one in standing(state.life.fills)) == case.fills
     assert (state.view().reported_quantity, state.view().remaining_quantity) == (left, 100 - left)
+    return left
+
+
+@pytest.mark.parametrize("case", CASES, ids=[one.name for one in CASES])
+def test_p07_p12_what_a_bust_left_is_what_counts_whenever_the_execution_is_told(case: Case) -> None:
+    left = what_stands(case)
     ended = heard(*case.said, canceled(60, left)).view()
     assert (ended.reported_quantity, ended.closed) == (left, True)
 
@@ -133,10 +139,7 @@ SHOWN = [
 
 @pytest.mark.parametrize("case", SHOWN, ids=[one.name for one in SHOWN])
 def test_p07_p12_an_inquiry_tells_nothing_about_the_time_after_a_bust_that_it_could_not_know(case: Case) -> None:
-    state = heard(*case.said)
-    left = sum(quantity for quantity, _ in case.fills)
-    assert tuple((one.quantity, one.price) for one in standing(state.life.fills)) == case.fills
-    assert (state.view().reported_quantity, state.view().remaining_quantity) == (left, 100 - left)
+    left = what_stands(case)
     assert heard(*case.said, canceled(300, left)).view().closed
 
 
