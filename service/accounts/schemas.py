@@ -56,7 +56,9 @@ class OpeningsOut(Strict):
     day: date = Field(description="the trading day that was opened")
     opened: list[UUID] = Field(description="accounts with an opening position now")
     already: list[UUID] = Field(description="accounts that had one")
-    failed: dict[UUID, str] = Field(description="accounts without one, with the reason the broker's answer is not whole")
+    failed: dict[UUID, str] = Field(
+        description="accounts without one: why the broker's answer is not whole, or `fault`, see the log"
+    )
     unresolved: dict[UUID, list[str]] = Field(description="rows of a balance no instrument was found for")
 
 

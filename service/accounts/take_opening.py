@@ -2,13 +2,16 @@
 
 Idempotent per account and day: an account that is open for the day is left alone, with what it bought, sold and reserved.
 A balance already kept since the close is used before the broker is asked again. Without a complete one the account stays
-closed, and its orders are refused with `no-opening-balance`.
+closed, and its orders are refused with `no-opening-balance`. Each account stands alone: what fails for one fails for no other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
 from uuid import UUID
+
+import structlog
 
 from service.accounts import store
 from service.accounts.model import Account, Statement
@@ -19,10 +22,13 @@ from service.audit.evidence import Vault
 from service.core.clock import Clock
 from service.core.principal import Principal
 from service.gateway import CallClass, Gateway
-from service.infra.db import Books, Transaction
+from service.infra.db import Books, Transaction, is_away, is_full
 from service.market.calendar import Calendar
 from service.market.store import isins_by_short_code, load_calendar
 
+log = structlog.get_logger()
+
+FAULT = "fault"  # not the broker's answer but our reading of it broke: the log has the error
 NAMED = 50  # rows in a ledger entry, and letters of each: they are the broker's words, and the statement has them whole
 
 
@@ -33,7 +39,7 @@ class Openings:
     day: date
     opened: list[UUID] = field(default_factory=list)
     already: list[UUID] = field(default_factory=list)
-    failed: dict[UUID, str] = field(default_factory=dict)  # with the reason the broker's answer is not whole
+    failed: dict[UUID, str] = field(default_factory=dict)  # with the reason the broker's answer is not whole, or FAULT
     unresolved: dict[UUID, tuple[str, ...]] = field(default_factory=dict)  # rows no instrument was found for
 
 
@@ -58,7 +64,8 @@ async def take_opening(
     principal: Principal | None = None,
     request_id: str | None = None,
 ) -> Openings:
-    """For `account_ids`, or for every account that may trade. The day is the one whose books are open now, or open next."""
+    """For `account_ids`, or for every account that may trade. The day is the one whose books are open now, or open next.
+    Raises what the database says while it is away or busy, after every account had its turn: then it is worth repeating."""
     async with transaction(books=Books.ALL) as connection:
         calendar = await load_calendar(connection)
         day = calendar.business_day_at(clock.now())
@@ -67,29 +74,48 @@ async def take_opening(
         until = calendar.sessions_of(day)[0].opens
         task = _Task(day, before, since, until, await isins_by_short_code(connection), calendar)
         accounts = await store.tradable_accounts(connection)
+    read = partial(
+        read_balance,
+        transaction=transaction,
+        clock=clock,
+        gateway=gateway,
+        vault=vault,
+        trade_days=task.trade_days,
+        call_class=call_class,
+        principal=principal,
+        request_id=request_id,
+    )
     result = Openings(day)
+    passing: Exception | None = None
     for account in accounts:
         if account_ids is not None and account.id not in account_ids:
             continue
-        mine = await _of(transaction, account, task)
-        if mine is None:
-            result.already.append(account.id)
-            continue
-        kept = await _kept(transaction, account, mine)
-        if kept is None:
-            kept = await read_balance(
-                transaction=transaction,
-                clock=clock,
-                gateway=gateway,
-                vault=vault,
-                account=account,
-                trade_days=task.trade_days,
-                call_class=call_class,
-                principal=principal,
-                request_id=request_id,
-            )
-        await _open(transaction, account, kept, mine, result, principal, request_id)
+        try:
+            await _take(transaction, account, task, read, result, principal, request_id)
+        except Exception as error:
+            log.exception("opening.failed", account_id=str(account.id), day=str(day))
+            result.failed[account.id] = FAULT
+            passing = passing or (error if is_away(error) or is_full(error) else None)
+    if passing is not None:
+        raise passing
     return result
+
+
+async def _take(
+    transaction: Transaction,
+    account: Account,
+    task: _Task,
+    read: Callable[..., Awaitable[Statement]],
+    result: Openings,
+    principal: Principal | None,
+    request_id: str | None,
+) -> None:
+    mine = await _of(transaction, account, task)
+    if mine is None:
+        result.already.append(account.id)
+        return
+    kept = await _kept(transaction, account, mine) or await read(account=account)
+    await _open(transaction, account, kept, mine, result, principal, request_id)
 
 
 async def _of(transaction: Transaction, account: Account, task: _Task) -> _Task | None:

@@ -5,15 +5,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from asyncpg import LockNotAvailableError
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from service.accounts import store
 from service.accounts.read_balance import read_balance
 from service.accounts.synchronise_accounts import AccountsDiff, synchronise_accounts
-from service.accounts.take_opening import Openings, take_opening
+from service.accounts.take_opening import FAULT, Openings, take_opening
 from service.audit.evidence import Vault
 from service.audit.tables import record
 from service.core.clock import KST, ManualClock
+from service.core.secret import AccountNumber
+from service.gateway import CallClass
 from service.infra.db import Books, Database
 from service.market.store import close_days
 from tests.accounts.books import SAMSUNG
@@ -259,3 +263,44 @@ async def test_p22_an_account_with_a_garbled_row_is_opened_and_keeps_no_other_fr
     assert len(result.opened) == 2
     assert [len(rows) for rows in result.unresolved.values()] == [300]
     assert [(one.isin, one.quantity) for one in (await house.position())[1]] == [(SAMSUNG, 10)]
+
+
+async def test_p22_what_fails_for_one_account_fails_for_no_other(house: House, platform: Platform) -> None:
+    """A balance we cannot even write, and an account the wire breaks over: the third account's day opens all the same."""
+    platform.account_lists[BROKER] = complete(*(account_row(number) for number in ("111", "222", "333")))
+    platform.balances = {
+        "222": complete(balance("222", (cash_row(10**30),))),
+        "333": complete(balance("333", (cash_row(3),))),
+    }
+    await house.accounts()
+    known = await house.known()
+    with capture_logs() as lines:
+        result = await house.openings()
+    assert result.opened == [known["333"].id]
+    assert result.failed == {known["111"].id: FAULT, known["222"].id: FAULT}
+    told = [line["account_id"] for line in lines if line["event"] == "opening.failed"]
+    assert sorted(told) == sorted(str(one) for one in result.failed)
+
+
+class BusyOnce(Platform):
+    """The first balance meets a row that somebody holds for too long."""
+
+    async def balance(self, broker: str, account: AccountNumber, call_class: CallClass) -> Any:
+        answer = await super().balance(broker, account, call_class)
+        if len(self.asked) == 1:
+            raise LockNotAvailableError("held for too long")
+        return answer
+
+
+async def test_p22_trouble_that_passes_is_told_after_the_other_accounts_were_opened(house: House, platform: Platform) -> None:
+    """The run is not whole, so whoever runs it repeats it."""
+    platform.account_lists[BROKER] = complete(account_row("111"), account_row("222"))
+    house.tools["gateway"] = BusyOnce(
+        platform.account_lists, platform.balances | {"222": complete(balance("222", (cash_row(2),)))}
+    )
+    await house.accounts()
+    known = await house.known()
+    with pytest.raises(LockNotAvailableError):
+        await house.openings()
+    again = await house.openings()
+    assert (again.opened, again.already, again.failed) == ([known["111"].id], [known["222"].id], {})
