@@ -1,5 +1,6 @@
 """The data key of a machine that was given none."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -38,6 +39,22 @@ def test_one_that_dies_at_it_leaves_no_half_key(tmp_path: Path) -> None:
         local_data_key(tmp_path, dies)
     assert list(tmp_path.iterdir()) == []
     assert len(key_bytes(local_data_key(tmp_path))) == 32
+
+
+def test_nobody_has_it_before_a_power_cut_would_leave_it(tmp_path: Path) -> None:
+    """The file first, then the name of it, then the names of the directories made for it."""
+    home = tmp_path / "new" / "var"
+    synced: list[tuple[int, bool]] = []
+
+    def seen(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, (home / "data.key").exists()))
+
+    local_data_key(home, sync=seen)
+    inodes = [one.stat().st_ino for one in (home / "data.key", home, tmp_path / "new", tmp_path)]
+    assert synced == list(zip(inodes, (False, True, True, True), strict=True))
+    synced.clear()
+    local_data_key(home, sync=seen)  # the process that made it may have been ended before the directory was on disk
+    assert synced == [(home.stat().st_ino, True)]
 
 
 @pytest.mark.parametrize("text", ["", "c2hvcnQ=", "canary not base64", "a" * 43])
