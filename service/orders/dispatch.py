@@ -253,6 +253,8 @@ class Dispatcher:
             locked = known is None
             known = known or await self._locked(connection, claim.order)
             fp("record.begun")
+            if locked and isinstance(outcome, NotSent) and await send_store.found_unsent(connection, claim.request.id, claim.n):
+                return  # a commit of ours that seemed lost took effect; the request may be the next sender's by now
             raw = getattr(outcome, "raw", b"")
             kept = self.vault.kept([Raw("answer", raw, now)] if raw else [])
             evidence = kept.rows[0]["id"] if kept.rows else None

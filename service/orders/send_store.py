@@ -289,6 +289,14 @@ STILL_UNANSWERED = HotStatement(
     )
 )
 
+FOUND_UNSENT = HotStatement(
+    select(attempt.c.n).where(
+        attempt.c.request_id == bindparam("request_id", type_=Uuid),
+        attempt.c.n == bindparam("n", type_=Integer),
+        attempt.c.outcome == literal_column("'not_sent'"),
+    )
+)
+
 
 async def unanswered_attempts(connection: asyncpg.Connection) -> list[Unanswered]:
     """The oldest first."""
@@ -297,6 +305,11 @@ async def unanswered_attempts(connection: asyncpg.Connection) -> list[Unanswered
 
 async def still_unanswered(connection: asyncpg.Connection, one: Unanswered) -> bool:
     return await STILL_UNANSWERED.row(connection, request_id=one.request_id, n=one.n) is not None
+
+
+async def found_unsent(connection: asyncpg.Connection, request_id: UUID, n: int) -> bool:
+    """Whether it is recorded of attempt `n` that it wrote no byte: then the next one may have been claimed since."""
+    return await FOUND_UNSENT.row(connection, request_id=request_id, n=n) is not None
 
 
 # --- after a fail-over that lost commits -------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from ops.campaigns.proxy import HARMS, NONE, Proxy
 from ops.invariants import violations
 from service.core.clock import ManualClock
-from service.gateway import RequestKind
+from service.gateway import NotSent, RequestKind
 from service.infra import failpoints
 from service.infra.db import Database
+from service.orders.dispatch import Dispatcher, Taken
 from tests.executions.test_order_life import Life, ack, life  # noqa: F401 - a fixture
 from tests.faults.test_proxy import through
 from tests.makers import BROKER, fetch
@@ -126,4 +127,36 @@ async def test_p02_a_claim_whose_commit_is_in_doubt_sends_nothing(life: Life, wa
     state = (await life.requests())[0]["state"]
     assert (state, len(life.gateway.sends)) in {("unknown", 0), ("sent", 1)}
     assert (state == "unknown") == (way == "the answer to it is lost")
+    assert await violations(life.urls.superuser) == []
+
+
+async def test_p02_who_records_again_that_nothing_was_sent_takes_nothing_from_the_next_sender(life: Life) -> None:  # noqa: F811
+    """Recorded, but its sender cannot know; the next one claims the request before the record is made again. Were it queued
+    by that, what the broker has would end here as never sent."""
+    order_id = await life.submit()
+    life.gateway.answers = [NotSent("connect")]
+    other: list[Taken] = []
+
+    @asynccontextmanager
+    async def losing() -> AsyncIterator[asyncpg.Connection]:
+        async with life.worker.hot() as connection:
+            yield connection
+        if not other and await fetch(life.urls.superuser, "select from attempt where outcome = 'not_sent'"):
+            await fetch(life.urls.superuser, "update order_request set retry_at = null")
+            other.append(await life.dispatcher.claim([BROKER], 1))
+            raise ConnectionResetError
+
+    first: Dispatcher = replace(life.dispatcher, hot=losing)
+    assert await first.dispatch_one([BROKER])
+    (claim,) = other[0].claims
+    assert [row["state"] for row in await life.requests()] == ["sending"]
+    await life.dispatcher.carry(claim)
+    assert [row["state"] for row in await life.requests()] == ["sent"]
+    assert [row["outcome"] for row in await fetch(life.urls.superuser, "select outcome from attempt order by n")] == [
+        "not_sent",
+        "accepted",
+    ]
+    await life.cancel(order_id, "c1")
+    await life.dispatch()
+    assert [one.kind for one in life.gateway.sends] == [RequestKind.NEW, RequestKind.NEW, RequestKind.CANCELLATION]
     assert await violations(life.urls.superuser) == []
