@@ -143,7 +143,9 @@ class Kind(Generic[Row]):
     merge: Callable[[list[Row]], list[Row]] = list
 
 
-ORDERS: Kind[OrderRow] = Kind(envelope.ORDERS, Shape(each_row(translate.order_row), len))
+ORDERS: Kind[OrderRow] = Kind(
+    envelope.ORDERS, Shape(each_row(translate.order_row), translate.distinct_of), translate.merge_orders
+)  # fmt: skip
 BALANCE: Kind[BalanceRow] = Kind(
     envelope.BALANCE, Shape(each_row(translate.balance_row), translate.entries_of), translate.merge_balances
 )

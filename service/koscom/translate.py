@@ -266,6 +266,29 @@ def _code(codes: list[tuple[str, str]], kind: str) -> str | None:
     return next((code for said, code in codes if said.replace(" ", "") == kind), None)
 
 
+def merge_orders(rows: list[OrderRow]) -> list[OrderRow]:
+    """Each row once. A list that moved while it was read shows a row on two pages, and its executions would be counted
+    twice; one that shows it otherwise the second time is no snapshot and raises WireError."""
+    merged: dict[object, OrderRow] = {}
+    for place, row in enumerate(rows):
+        if merged.setdefault(_row_of(row) or place, row) != row:
+            raise WireError("inconsistent", f"order {row.order_number} changed while the list was read")
+    return list(merged.values())
+
+
+def distinct_of(rows: list[OrderRow]) -> int:
+    """How many rows a total counts: a row shown twice stands where another one is missing."""
+    return len({_row_of(row) or place for place, row in enumerate(rows)})
+
+
+def _row_of(row: OrderRow) -> tuple[object, ...] | None:
+    """What makes two rows the same one; None for a row without a number. A change that keeps its order's number differs from
+    another one by what it asked for."""
+    number = (row.order_number or "").lstrip("0")
+    acts = (row.original_number, row.quantity, row.price) if row.is_amend or row.is_cancel else None
+    return (number, row.side, row.instrument, row.is_amend, row.is_cancel, acts) if number else None
+
+
 def cash_differs(first: CashRow, second: CashRow) -> bool:
     return (first.basis, first.currency) == (second.basis, second.currency) and first != second
 

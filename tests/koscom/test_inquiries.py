@@ -504,6 +504,43 @@ async def test_p17_a_chain_that_does_not_prove_itself_is_incomplete(contents: An
     assert reason(result) == named
 
 
+MOVED = (numbered("3", "2"), "a")  # then 4 came in above: 2 is shown again, on the second page
+
+
+@pytest.mark.parametrize(("total", "whole"), [(0, True), (3, True), (4, False)], ids=["no total", "total", "one is missing"])
+async def test_p07_a_row_that_moved_to_the_next_page_is_one_row(total: int, whole: bool) -> None:
+    """Its executions were counted twice, and a fill was booked that nobody made."""
+    result = await ask(gateway(pages(MOVED, (numbered("2", "1"), None), total=total)), "orderdetail")
+    assert isinstance(result, Complete) is whole
+    assert whole is False or [one.order_number for one in result.rows] == ["3", "2", "1"]
+
+
+@pytest.mark.parametrize("acting", [{}, {"modifyType": "1", "orgOrderNo": "1"}], ids=["order", "amendment"])
+async def test_p17_a_row_that_changed_between_its_two_pages_is_no_snapshot(acting: dict[str, Any]) -> None:
+    def listed(executed: int) -> Any:
+        return row(
+            "orderdetail", orderNo="2", execSumQty=executed, execList=[{"execQty": executed, "execPrice": 71500}], **acting
+        )
+
+    result = await ask(gateway(pages(([listed(4)], "a"), ([listed(7)], None))), "orderdetail")
+    assert reason(result) == "inconsistent"
+
+
+async def test_rows_without_a_number_or_of_two_amendments_under_one_stay_apart() -> None:
+    changed = [row("orderdetail", orderNo="2", orgOrderNo="2", modifyType="1", orderPrice=price) for price in (71_400, 71_300)]
+    given = [row("orderdetail", orderNo=None), row("orderdetail", orderNo=None), row("orderdetail", orderNo="2"), *changed]
+    result = await ask(gateway(pages((given, None), total=5)), "orderdetail")
+    assert isinstance(result, Complete)
+    assert len(result.rows) == 5
+
+
+async def test_p07_an_order_listed_under_two_asset_types_is_one_row() -> None:
+    platform = gateway(pages((numbered("1"), None), (numbered("1"), None)), **with_profile(CYBER, asset_types=("EQTY", "FUND")))
+    result = await ask(platform, "orderdetail")
+    assert isinstance(result, Complete)
+    assert len(result.rows) == 1
+
+
 async def test_p17_a_later_page_that_fails_keeps_the_rows_but_not_the_claim() -> None:
     calls: list[int] = []
 
