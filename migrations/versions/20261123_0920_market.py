@@ -116,6 +116,7 @@ def _create_rules() -> tuple[sa.Table, sa.Table, sa.Table]:
 
 def downgrade() -> None:
     refuse_to_drop("instrument", "instrument_day")
+    op.execute("LOCK TABLE trading_day IN ACCESS EXCLUSIVE MODE")
     if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM trading_day WHERE source <> 'house')")):
         raise RuntimeError("trading_day has days learned from the platform: a downgrade would drop them")
     for name in ("tick_band", "session_rule", "trading_day", "instrument_day", "instrument"):

@@ -9,6 +9,8 @@ the body, so a verifier recomputes it and never trusts the column.
 import sqlalchemy as sa
 from alembic import op
 
+from service.infra.migrations import refuse_to_drop
+
 revision = "audit"
 down_revision = "accounts"
 branch_labels = None
@@ -137,12 +139,7 @@ GRANTS = (
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    if (
-        op.get_bind()
-        .execute(sa.text("SELECT EXISTS (SELECT 1 FROM audit.record) OR EXISTS (SELECT 1 FROM audit.raw_message)"))
-        .scalar()
-    ):
-        raise RuntimeError("the ledger holds records: a downgrade would drop evidence, so it is refused")
+    refuse_to_drop("audit.record", "audit.raw_message")
     op.drop_table("raw_message", schema="audit")
     op.drop_table("pending", schema="audit")
     op.drop_table("record", schema="audit")

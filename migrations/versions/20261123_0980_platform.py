@@ -10,6 +10,8 @@ and give it its place in `budget.URGENCY`.
 import sqlalchemy as sa
 from alembic import op
 
+from service.infra.migrations import refuse_to_drop
+
 revision = "platform"
 down_revision = "executions"
 branch_labels = None
@@ -36,6 +38,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM call_budget)")):
-        raise RuntimeError("call_budget holds rows; a down migration does not drop what was counted")
+    refuse_to_drop("call_budget")
     op.drop_table("call_budget")

@@ -75,9 +75,11 @@ def present_part() -> ColumnElement[str]:
 def refuse_to_drop(*tables: str) -> None:
     """For a down migration: raises when one of `tables` has rows, since they would be lost.
 
-    Forced row-level security would show the owner none: it is lifted first, in this same transaction, so a refusal puts
-    it back.
+    Nobody writes to any of them from here to the end of this transaction: a row that was counted as missing while its
+    writer had not committed would go down with its table. Forced row-level security would show the owner none: it is lifted
+    first, in this same transaction, so a refusal puts it back.
     """
+    op.execute(f"lock table {', '.join(tables)} in access exclusive mode")
     for name in tables:
         op.execute(f"alter table {name} no force row level security")
         schema, _, plain = name.rpartition(".")

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from service.audit.append import record
 from service.infra import migrations
 from service.infra.db import Database
 from service.infra.postgres import SUPERUSER, EmbeddedPostgres
 from service.infra.roles import APP, OWNER, WORKER, prepare
 from tests.conftest import DatabaseUrls
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +39,23 @@ async def test_nothing_is_dropped_that_cannot_be_had_again(database_urls: Databa
         await connection.execute(text("insert into job_run (job, slot, holder) values ('x', now(), gen_random_uuid())"))
     with pytest.raises(RuntimeError, match="job_run has rows"):
         await asyncio.to_thread(migrations.downgrade, database_urls.owner, "base")
+
+
+async def test_p28_an_entry_that_is_being_written_is_not_dropped_with_the_ledger(
+    database_urls: DatabaseUrls, database: Database, owner_database: Database
+) -> None:
+    """Its writer has not committed when the ledger is taken down: whoever counts before holding the lock sees none."""
+
+    async def waits() -> bool:
+        async with owner_database.transaction() as connection:
+            return bool(await connection.scalar(text("select exists (select from pg_locks where not granted)")))
+
+    async with database.transaction() as connection:
+        await record(connection, kind="test.written", subject=("test", "1"), body={})
+        down = asyncio.create_task(asyncio.to_thread(migrations.downgrade, database_urls.owner, "accounts"))
+        await until(waits)
+    with pytest.raises(RuntimeError, match=r"audit\.record has rows"):
+        await down
 
 
 def test_there_is_one_head() -> None:
