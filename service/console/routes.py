@@ -40,7 +40,9 @@ class StatusOut(BaseModel):
     )
     brokers: dict[str, Any] = Field(description="open orders by broker, and brokers locked for a drift of their messages")
     halts: dict[str, Any] = Field(description="halts that stand")
-    sweeps: dict[str, Any] = Field(description="how often accounts with live orders are asked about, and the oldest look")
+    sweeps: dict[str, Any] = Field(
+        description="how often accounts with live orders are asked about, and the complete look longest ago"
+    )
     budgets: dict[str, Any] = Field(description="calls left today by service and class")
     jobs: dict[str, Any] = Field(description="the last run of each daily job")
 

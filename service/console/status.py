@@ -5,7 +5,7 @@ Each part has `ok` and, when it is not, `what_now`: what a person can do.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from service.orders import store as orders
 Part = dict[str, Any]
 SHOWN = 50  # halts and locks on the page
 A_MINUTE_S = 60
+UNSEEN = timedelta(minutes=2)  # an account with live orders is looked at every 50 s, again after 5 s what failed
 Budgets = Callable[[], Awaitable[dict[str, dict[str, int]]]]
 
 
@@ -58,7 +59,7 @@ async def status(
         "orders": await _orders(connection, kst_date(clock.now()), names),
         "brokers": await _brokers(connection, brokers),
         "halts": await _halts(connection),
-        "sweeps": await _sweeps(connection),
+        "sweeps": await _sweeps(connection, clock.now()),
         "budgets": await _budgets(budgets),
         "jobs": await _jobs(connection),
     }
@@ -136,7 +137,7 @@ async def _orders(connection: AsyncConnection, today: date, names: Named) -> Par
     part: Part = {
         "ok": not counts.get("unknown") and not review and not outlived,
         "requests": counts,
-        "oldest_unknown_since": since.isoformat() if (since := await orders.oldest_unknown(connection)) else None,
+        "oldest_unknown_since": since.astimezone(KST).isoformat() if (since := await orders.oldest_unknown(connection)) else None,
         "needs_review": review,
         "reviews": [{"order": str(one), "why": why} for one, why in names.reviews],
         "waiting_for_second_person": await doubt_store.undecided(connection),
@@ -181,20 +182,30 @@ async def _halts(connection: AsyncConnection) -> Part:
     return part if not shown else part | {"what_now": "Somebody of operations other than who set a halt releases it."}
 
 
-async def _sweeps(connection: AsyncConnection) -> Part:
-    """How often accounts with live orders are looked at: within a minute of market time while the day's calls carry it."""
+async def _sweeps(connection: AsyncConnection, now: datetime) -> Part:
+    """How often accounts with live orders are looked at: within a minute of market time while the day's calls carry it, and
+    their brokers answer whole."""
     last = await executions.last_round(connection)
     if last is None:
         return {"ok": True, "accounts": 0, "every_seconds": None, "oldest_at": None}
+    oldest: datetime | None = last["oldest_at"]
+    slow, unseen = last["every_s"] > A_MINUTE_S, oldest is not None and now - oldest > UNSEEN
     part: Part = {
-        "ok": last["every_s"] <= A_MINUTE_S,
+        "ok": not slow and not unseen,
         "accounts": last["accounts"],
         "every_seconds": last["every_s"],
-        "oldest_at": last["oldest_at"].isoformat() if last["oldest_at"] else None,
+        "oldest_at": oldest.astimezone(KST).isoformat() if oldest else None,
     }
-    if part["ok"]:
-        return part
-    return part | {"what_now": "A lost fill is found later than in a minute: the routine share of calls carries no more."}
+    return part if part["ok"] else part | {"what_now": _about_sweeps(slow, unseen)}
+
+
+def _about_sweeps(slow: bool, unseen: bool) -> str:
+    said = {
+        "A lost fill is found later than in a minute: the routine share of calls carries no more.": slow,
+        "No complete inquiry of at least one account with live orders since oldest_at: a lost fill is not found meanwhile. A "
+        "worker must run; sweep.incomplete in its log names the broker, the account and the reason.": unseen and not slow,
+    }
+    return " ".join(sentence for sentence, needed in said.items() if needed)
 
 
 async def _budgets(budgets: Budgets) -> Part:

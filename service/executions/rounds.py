@@ -28,18 +28,20 @@ class Rounds:
 
     every: timedelta = TARGET
     _asked: dict[Place, datetime] = field(default_factory=dict)
+    _shown: dict[Place, datetime] = field(default_factory=dict)  # by a complete inquiry; else, when it was first heard of
 
     def take(self, live: Iterable[Place], now: datetime, every: timedelta) -> list[Place]:
         """The places whose turn it is, the longest waiting first. One that is new has just been heard of."""
         self.every = every
         self._asked = {place: self._asked.get(place, now) for place in live}
+        self._shown = {place: self._shown.get(place, now) for place in self._asked}
         due = [place for place, asked in self._asked.items() if now - asked >= every]
         return sorted(due, key=lambda place: (self._asked[place], str(place)))
 
     def done(self, place: Place, now: datetime) -> None:
         """A complete inquiry showed the place, whoever asked for it."""
         if place in self._asked:
-            self._asked[place] = now
+            self._asked[place] = self._shown[place] = now
 
     def failed(self, place: Place, now: datetime) -> None:
         """An inquiry that was not complete proves nothing: the account's turn comes again soon, and not at once."""
@@ -52,5 +54,5 @@ class Rounds:
 
     @property
     def oldest(self) -> datetime | None:
-        """When the account that waits longest was last looked at."""
-        return min(self._asked.values(), default=None)
+        """The complete look that is longest ago: one that was not complete showed nothing."""
+        return min(self._shown.values(), default=None)

@@ -202,7 +202,9 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
     await before_asking(applier, account_id, day)
     answer = await applier.gateway.orders(account.broker, account.number, day, call_class)
     if not isinstance(answer, Complete):
-        log.warning("sweep.incomplete", account_id=str(account_id), reason=answer.reason, detail=answer.detail)
+        log.warning(
+            "sweep.incomplete", broker=account.broker, account_id=str(account_id), reason=answer.reason, detail=answer.detail
+        )
         await _compare(applier, account, answer, answer.pages)
         await after_asking(applier, account_id, day, answer, None)
         return Shown.NOTHING

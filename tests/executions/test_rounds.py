@@ -9,11 +9,12 @@ from uuid import UUID
 
 import pytest
 
+from service.console.status import named, status
 from service.core.clock import KST, ManualClock
 from service.executions.rounds import TARGET, Rounds, interval
 from service.executions.sweep import Sweeper
 from service.gateway import CallClass, Complete, ExecutionRow, Incomplete, Inquiry, OrderRow
-from service.infra.db import Database
+from service.infra.db import Books, Database
 from service.koscom.budget import LIMITS, MemoryBudget, ServiceName
 from service.koscom.calls import Purse
 from tests.conftest import DatabaseUrls
@@ -104,6 +105,40 @@ async def test_p21_the_round_of_now_is_there_for_people(life: Life) -> None:
     (shown,) = await fetch(life.urls.superuser, "select * from sweep_round")
     assert (shown["accounts"], shown["every_s"]) == (1, 50)
     assert shown["oldest_at"] == datetime(2026, 11, 23, 10, 0, tzinfo=KST)
+
+
+async def sweeps_part(life: Life) -> Any:
+    async def left() -> dict[str, dict[str, int]]:
+        return {}
+
+    async with life.app.transaction(books=Books.ALL) as connection:
+        names = await named(connection, life.clock)
+        parts = await status(connection, clock=life.clock, brokers=[], budgets=left, licensed=True, names=names)
+    return parts["sweeps"]
+
+
+async def test_p17_looks_that_are_never_complete_are_no_looks_on_the_status_page(life: Life) -> None:
+    """It said that all was well while a broker's every answer was incomplete and no lost fill could be found."""
+    await acknowledged(life)
+    gateway: Any = life.gateway
+    began = life.clock.now()
+    gateway.first = [Incomplete("another-day", "") for _ in range(100)]
+    await swept(life, 100)
+    assert (await sweeps_part(life))["ok"]  # one that fails is tried again within the minute
+    asking = Sweeper(life.applier, plenty)
+    await asking.sweep()
+    for _ in range(130):
+        life.clock.advance(timedelta(seconds=1))
+        await asking.sweep()
+    part = await sweeps_part(life)
+    assert (part["ok"], part["every_seconds"]) == (False, 50)
+    assert datetime.fromisoformat(part["oldest_at"]) == began + timedelta(seconds=100)
+    assert "sweep.incomplete" in part["what_now"]
+    gateway.first = []
+    life.clock.advance(timedelta(seconds=6))
+    await asking.sweep()
+    await asking.sweep()  # what this one is like the next one notes
+    assert (await sweeps_part(life))["ok"]
 
 
 DAY = timedelta(hours=11)
