@@ -25,7 +25,7 @@ from service.core.principal import Principal, Role
 from service.infra import paging
 from service.infra.caller import Caller, require
 from service.infra.db import books_of
-from service.infra.http import Cursor, Limit
+from service.infra.http import Cursor, Limit, listed
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
 from service.mandates.store import mandates_of_accounts
@@ -54,10 +54,10 @@ async def get_accounts(
     cursor: Cursor = None,
 ) -> AccountPage:
     """List accounts. The look-up is in the ledger."""
-    after, clear = paging.after_uuid(cursor), sees_numbers(principal)
+    after, clear = paging.after_uuid(listed(request), cursor), sees_numbers(principal)
     async with request.app.state.wiring.transaction(books=books_of(principal)) as connection:
         rows = await store.accounts_page(connection, after=after, limit=limit, broker=broker)
-        page = paging.cut(rows, limit, lambda account: str(account.id))
+        page = paging.cut(listed(request), rows, limit, lambda account: str(account.id))
         mandates = await mandates_of_accounts(connection, [account.id for account in page.items])
         body = {"rows": len(page.items), "first": page.items[0].id if page.items else None, "in_clear": clear}
         await record(connection, kind="account.listed", subject=("user", principal.user_id), body=body, **_who(principal))

@@ -13,7 +13,7 @@ from service.core.errors import NotFound
 from service.core.principal import Principal, Role
 from service.infra import answers, paging
 from service.infra.caller import require
-from service.infra.http import Cursor, Limit
+from service.infra.http import Cursor, Limit, listed
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
 from service.infra.written import Instant
@@ -77,11 +77,11 @@ async def list_entries(
 ) -> Response:
     """Entries, newest first. The look-up is an entry itself."""
     wanted = store.EntryFilter(kind, subject_kind, subject_id, since, until)
-    before = paging.after_number(cursor)
+    before = paging.after_number(listed(request), cursor)
     async with request.app.state.wiring.transaction() as connection:
         rows = await store.page(connection, wanted, limit=limit, before=before)
         await _note(connection, principal, {"rows": min(len(rows), limit)})
-    cut = paging.cut(rows, limit, lambda row: str(row["arrived"]))
+    cut = paging.cut(listed(request), rows, limit, lambda row: str(row["arrived"]))
     return answers.page([entry_document(row) for row in cut.items], cut.next_cursor)
 
 

@@ -15,7 +15,7 @@ from service.controls.set_halt import ROUTE, halt_document, set_halt
 from service.core.principal import Principal, Role
 from service.infra import answers, idempotency, paging
 from service.infra.caller import require
-from service.infra.http import Cursor, Key, Limit, Words
+from service.infra.http import Cursor, Key, Limit, Words, listed
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
 
@@ -109,10 +109,10 @@ async def get_halts(
     cursor: Cursor = None,
 ) -> Response:
     """Halts, newest first."""
-    before = paging.after_uuid(cursor)
+    before = paging.after_uuid(listed(request), cursor)
     async with request.app.state.wiring.transaction() as connection:
         rows = await store.halts_page(connection, standing=standing, limit=limit, before=before)
-    page = paging.cut(rows, limit, lambda one: str(one.id))
+    page = paging.cut(listed(request), rows, limit, lambda one: str(one.id))
     return answers.page([halt_document(one) for one in page.items], page.next_cursor)
 
 
@@ -167,10 +167,10 @@ async def get_locks(
     cursor: Cursor = None,
 ) -> Response:
     """Brokers whose messages drifted from their profile, newest first."""
-    before = paging.after_uuid(cursor)
+    before = paging.after_uuid(listed(request), cursor)
     async with request.app.state.wiring.transaction() as connection:
         rows = await store.locks_page(connection, standing=standing, limit=limit, before=before)
-    page = paging.cut(rows, limit, lambda one: str(one.id))
+    page = paging.cut(listed(request), rows, limit, lambda one: str(one.id))
     return answers.page([lock_document(one) for one in page.items], page.next_cursor)
 
 

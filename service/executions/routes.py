@@ -21,7 +21,7 @@ from service.gateway import Side
 from service.infra import answers, paging
 from service.infra.caller import require
 from service.infra.db import Transaction, books_of
-from service.infra.http import Cursor, Limit, Words
+from service.infra.http import Cursor, Limit, Words, listed
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
 from service.infra.written import Day
@@ -102,10 +102,10 @@ async def list_executions(
     """Fills in your books, newest first."""
     transaction: Transaction = request.app.state.wiring.transaction
     wanted = store.FillFilter(account_id, isin, side, business_date, order_id, manager_id, client_order_id)
-    before = paging.after_uuid(cursor)
+    before = paging.after_uuid(listed(request), cursor)
     async with transaction(books=books_of(principal)) as connection:
         rows = await store.page(connection, wanted, limit=limit, before=before)
-    cut = paging.cut(rows, limit, lambda one: str(one.id))
+    cut = paging.cut(listed(request), rows, limit, lambda one: str(one.id))
     return answers.page([fill_document(one) for one in cut.items], cut.next_cursor)
 
 
@@ -141,12 +141,12 @@ async def get_timeline(
 ) -> Response:
     """Everything that happened to one order, in order, in words, each line with its evidence."""
     transaction: Transaction = request.app.state.wiring.transaction
-    after = paging.after_number(cursor, largest=ledger.LARGEST_SEQ) or 0
+    after = paging.after_number(listed(request), cursor, largest=ledger.LARGEST_SEQ) or 0
     async with transaction(books=books_of(principal)) as connection:
         if await orders.load(connection, order_id) is None:
             raise order_not_found()
         rows = await ledger.about(connection, ("order", str(order_id)), after=after, limit=limit)
-    cut = paging.cut(rows, limit, lambda row: str(row["subject_seq"]))
+    cut = paging.cut(listed(request), rows, limit, lambda row: str(row["subject_seq"]))
     return answers.page([line_document(row) for row in cut.items], cut.next_cursor)
 
 
@@ -208,10 +208,10 @@ async def list_messages(
     cursor: Cursor = None,
 ) -> Response:
     """Reports nobody could apply, oldest first: parked, quarantined, unmatched."""
-    after = paging.after_number(cursor)
+    after = paging.after_number(listed(request), cursor)
     async with request.app.state.wiring.transaction() as connection:
         rows = await messages.set_aside(connection, state=state, limit=limit + 1, after=after or 0)
-    cut = paging.cut(rows, limit, lambda one: str(one.arrived))
+    cut = paging.cut(listed(request), rows, limit, lambda one: str(one.arrived))
     return answers.page([message_document(one) for one in cut.items], cut.next_cursor)
 
 

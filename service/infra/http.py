@@ -158,6 +158,11 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key", description="a new r
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
+def listed(request: Request) -> str:
+    """The list a request asks for, filters included: what a cursor is bound to."""
+    return paging.mark(request.url.path, [one for one in request.query_params.multi_items() if one[0] not in ("cursor", "limit")])
+
+
 async def strictly(request: Request) -> None:
     """A dependency of the whole application: nothing is read two ways, and nothing that was sent is passed over.
 

@@ -11,7 +11,7 @@ from service.core.principal import Principal, Role
 from service.core.secret import Secret
 from service.infra import paging
 from service.infra.caller import Caller, require
-from service.infra.http import Cursor, Limit
+from service.infra.http import Cursor, Limit, listed
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
 from service.mandates import store
@@ -65,10 +65,10 @@ async def get_clients(
     request: Request, principal: Caller, limit: Limit = paging.DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ClientPage:
     """List clients. The look-up is in the ledger."""
-    after = paging.after_uuid(cursor)
+    after = paging.after_uuid(listed(request), cursor)
     async with request.app.state.wiring.transaction() as connection:
         rows = await store.clients_page(connection, seen_by=seen_by(principal), after=after, limit=limit)
-        page = paging.cut(rows, limit, lambda client: str(client.id))
+        page = paging.cut(listed(request), rows, limit, lambda client: str(client.id))
         body = {"rows": len(page.items), "first": page.items[0].id if page.items else None}
         await record(connection, kind="client.listed", subject=("user", principal.user_id), body=body, **_who(principal))
     return ClientPage(items=[ClientOut.of(client) for client in page.items], next_cursor=page.next_cursor)
@@ -124,12 +124,12 @@ async def get_mandates(
     cursor: Cursor = None,
 ) -> MandatePage:
     """List mandates. The look-up is in the ledger."""
-    after = paging.after_uuid(cursor)
+    after = paging.after_uuid(listed(request), cursor)
     async with request.app.state.wiring.transaction() as connection:
         rows = await store.mandates_page(
             connection, seen_by=seen_by(principal), after=after, limit=limit, client_id=client_id, status=status
         )
-        page = paging.cut(rows, limit, lambda mandate: str(mandate.id))
+        page = paging.cut(listed(request), rows, limit, lambda mandate: str(mandate.id))
         looked = {"rows": len(page.items), "first": page.items[0].id if page.items else None}
         await record(connection, kind="mandate.listed", subject=("user", principal.user_id), body=looked, **_who(principal))
     return MandatePage(items=[MandateOut.of(mandate) for mandate in page.items], next_cursor=page.next_cursor)

@@ -13,7 +13,7 @@ from service.core.money import plain
 from service.core.principal import Principal, Role
 from service.infra import paging
 from service.infra.caller import Caller, require
-from service.infra.http import Cursor, Limit
+from service.infra.http import Cursor, Limit, listed
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
 from service.market import store
@@ -97,11 +97,11 @@ async def get_instruments(
     cursor: Cursor = None,
 ) -> InstrumentPage:
     """List instruments."""
-    wiring, after = request.app.state.wiring, paging.after_text(cursor)
+    wiring, after = request.app.state.wiring, paging.after_text(listed(request), cursor)
     today = kst_date(wiring.clock.now())
     async with wiring.transaction() as connection:
         rows = await store.instruments_page(connection, after=after, limit=limit, market=market, symbol=symbol, name=name)
-        page = paging.cut(rows, limit, lambda one: one.isin)
+        page = paging.cut(listed(request), rows, limit, lambda one: one.isin)
         days = await store.instrument_days(connection, [one.isin for one in page.items], today)
     items = [InstrumentOut.of(one, days.get(one.isin)) for one in page.items]
     return InstrumentPage(items=items, next_cursor=page.next_cursor)

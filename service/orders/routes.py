@@ -11,7 +11,7 @@ from service.gateway import Side
 from service.infra import answers, idempotency, paging
 from service.infra.caller import require
 from service.infra.db import books_of
-from service.infra.http import Cursor, Key, Limit
+from service.infra.http import Cursor, Key, Limit, listed
 from service.infra.idempotency import Answer, Intent
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
@@ -165,10 +165,10 @@ async def list_orders(
 ) -> Response:
     """Orders in your books, newest first."""
     wanted = store.Filter(account_id, isin, side, status, business_date, manager_id, client_order_id)
-    before = paging.after_uuid(cursor)
+    before = paging.after_uuid(listed(request), cursor)
     async with desk_of(request).transaction(books=books_of(principal)) as connection:
         rows = await store.page(connection, wanted, limit=limit + 1, before=before)
-        page = paging.cut(rows, limit, lambda one: str(one.id))
+        page = paging.cut(listed(request), rows, limit, lambda one: str(one.id))
         documents = await shown(connection, page.items)
     return answers.page(documents, page.next_cursor)
 

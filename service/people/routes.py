@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.core.principal import Principal, Role
 from service.infra import paging
 from service.infra.caller import require
-from service.infra.http import Cursor, Limit
+from service.infra.http import Cursor, Limit, listed
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
 from service.infra.written import Instant
@@ -100,10 +100,10 @@ async def get_users(
     request: Request, _caller: Administrator, limit: Limit = paging.DEFAULT_LIMIT, cursor: Cursor = None
 ) -> UserPage:
     """List users."""
-    after = paging.after_uuid(cursor)
+    after = paging.after_uuid(listed(request), cursor)
     async with request.app.state.wiring.transaction() as connection:
         rows = await store.users_page(connection, after=after, limit=limit)
-    page = paging.cut(rows, limit, lambda user: str(user.id))
+    page = paging.cut(listed(request), rows, limit, lambda user: str(user.id))
     return UserPage(items=[UserOut.of(user) for user in page.items], next_cursor=page.next_cursor)
 
 
@@ -145,10 +145,10 @@ async def get_keys(
     cursor: Cursor = None,
 ) -> KeyPage:
     """List API keys, without their secrets."""
-    after = paging.after_uuid(cursor)
+    after = paging.after_uuid(listed(request), cursor)
     async with request.app.state.wiring.transaction() as connection:
         rows = await store.keys_page(connection, after=after, limit=limit, user_id=user_id)
-    page = paging.cut(rows, limit, lambda key: str(key.id))
+    page = paging.cut(listed(request), rows, limit, lambda key: str(key.id))
     return KeyPage(items=[KeyOut.of(key) for key in page.items], next_cursor=page.next_cursor)
 
 

@@ -164,6 +164,25 @@ async def test_lists_are_stable_while_orders_come_in(api: Api) -> None:
     assert seen[:7] == made[::-1]
 
 
+async def test_a_place_in_one_list_is_none_in_another(api: Api) -> None:
+    """Read there, it would hide rows without a word. Pages may change their size, and filters the order they are written in."""
+    for _ in range(3):
+        await api.order(symbol=OTHER_CODE, side="buy")
+
+    async def status(query: str) -> int:
+        answer = await api.call("manager", "GET", query)
+        assert answer.status_code == 200 or answer.json()["type"].endswith("/cursor-invalid")
+        return answer.status_code
+
+    plain = (await api.call("manager", "GET", "/v1/orders?limit=1")).json()["next_cursor"]
+    bought = (await api.call("manager", "GET", "/v1/orders?limit=1&side=buy&status=pending_new")).json()["next_cursor"]
+    assert await status(f"/v1/orders?limit=2&cursor={plain}") == 200
+    assert await status(f"/v1/orders?status=pending_new&cursor={bought}&side=buy") == 200
+    for other in ("/v1/executions?", "/v1/mandates?", "/v1/orders?side=sell&", "/v1/orders?side=buy&"):
+        assert await status(f"{other}cursor={plain}") == 400
+    assert await status(f"/v1/orders?side=buy&cursor={bought}") == 400
+
+
 async def test_cursors_of_the_ledger_are_stable_though_looking_writes_to_it(api: Api) -> None:
     seen: list[int] = []
     cursor = None
