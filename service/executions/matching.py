@@ -35,10 +35,15 @@ class Trade:
     row: int = 0
     asked_at: datetime | None = None  # of an inquiry: when it was asked, on the business clock
     also: tuple[UUID, ...] = ()  # further messages that say the same
+    numbers: frozenset[str] = frozenset()  # all it was told under: some brokers number a repetition anew
 
     @property
     def key(self) -> Key:
         return (self.quantity, self.price)
+
+    @property
+    def evidences(self) -> tuple[UUID, ...]:
+        return (self.evidence, *self.also)
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,12 @@ def pushed(reports: Iterable[tuple[UUID, ExecutionReport]]) -> Pushed:
     """The distinct executions among reports in canonical order."""
     first: dict[int, tuple[ExecutionReport, int]] = {}  # by place: what was said, and the cumulative quantity before it
     evidences: dict[int, list[UUID]] = {}
+    numbers: dict[int, set[str]] = {}
     seen, cumulative = Seen(), 0
     for evidence, report in reports:
         place = seen.first(report)
         evidences.setdefault(place, []).append(evidence)
+        numbers.setdefault(place, set()).update({report.exec_id} if report.exec_id and telling(report.exec_id) else ())
         if place != seen.places - 1:
             continue
         first[place] = (report, cumulative)
@@ -81,7 +88,7 @@ def pushed(reports: Iterable[tuple[UUID, ExecutionReport]]) -> Pushed:
         if told is not None and not seen.overtaken(report):
             cumulative = told if report.exec_type in REVERSING else max(cumulative, told)
     said = [(report, before, tuple(evidences[place])) for place, (report, before) in first.items()]
-    trades = (_trade(report, told_by) for report, _, told_by in said if _executes(report))
+    trades = (_trade(report, evidences[place], numbers[place]) for place, (report, _) in first.items() if _executes(report))
     reversals = (_reversal(report, before, told_by) for report, before, told_by in said if report.exec_type in REVERSING)
     return Pushed(tuple(trades), tuple(reversals), cumulative)
 
@@ -99,7 +106,7 @@ def _reversal(report: ExecutionReport, before: int, evidences: tuple[UUID, ...])
     return Reversal(report.exec_ref_id, report.exec_id, drop, evidences, corrects, report.transact_time)
 
 
-def _trade(report: ExecutionReport, evidences: tuple[UUID, ...]) -> Trade:
+def _trade(report: ExecutionReport, evidences: Sequence[UUID], numbers: Iterable[str]) -> Trade:
     return Trade(
         quantity=report.last_quantity or 0,
         price=report.last_price or Decimal(0),
@@ -107,7 +114,8 @@ def _trade(report: ExecutionReport, evidences: tuple[UUID, ...]) -> Trade:
         exec_id=report.exec_id,
         source="stream",
         evidence=evidences[0],
-        also=evidences[1:],
+        also=tuple(evidences[1:]),
+        numbers=frozenset(numbers),
     )
 
 
@@ -219,7 +227,7 @@ def _target(book: Sequence[Fill], said: Pushed, reversal: Reversal, corrected: d
     excess = sum(one.quantity for one in holding) - said.cumulative
     if not telling(ref):
         return _by_drop(candidates, reversal, excess)
-    while telling(ref) and ref not in tried:
+    while ref is not None and telling(ref) and ref not in tried:
         tried.add(ref)
         found = _named(candidates, said, ref, reversal.drop)
         if found is not None:
@@ -228,12 +236,15 @@ def _target(book: Sequence[Fill], said: Pushed, reversal: Reversal, corrected: d
     return _only_listed([one for one in candidates if one.quantity == excess], said, reversal.exec_ref or "")
 
 
-def _named(candidates: Sequence[Fill], said: Pushed, ref: str | None, drop: int | None) -> Fill | None:
-    """By number. A fill an inquiry showed first has no number of the stream: the stream's trade says which one it is. Of
-    several that were given one number it is that of which as much was taken back."""
-    keys = {one.key for one in said.trades if one.exec_id == ref}
-    fitting = [one for one in candidates if not keys or (one.quantity, one.price) in keys]
-    numbered = [one for one in fitting if one.exec_id == ref]
+def _named(candidates: Sequence[Fill], said: Pushed, ref: str, drop: int | None) -> Fill | None:
+    """By number. A fill an inquiry showed first has no number of the stream: the stream's trade says which one it is, and what
+    the stream told under another number is none of it. Of several that were given one number it is that of which as much was
+    taken back."""
+    meant = [one for one in said.trades if ref in one.numbers]
+    keys, told = {one.key for one in meant}, {evidence for one in meant for evidence in one.evidences}
+    others = {evidence for one in said.trades if one.numbers and ref not in one.numbers for evidence in one.evidences}
+    fitting = [one for one in candidates if one.evidence not in others and (not keys or (one.quantity, one.price) in keys)]
+    numbered = [one for one in fitting if one.exec_id == ref or one.evidence in told]
     named = numbered or (fitting if keys else [])
     return next((one for one in named if one.quantity == drop), next(iter(named), None))
 
@@ -241,7 +252,7 @@ def _named(candidates: Sequence[Fill], said: Pushed, ref: str | None, drop: int 
 def _only_listed(candidates: Sequence[Fill], said: Pushed, ref: str) -> Fill | None:
     """Of fills that are just what we hold beyond the broker's count the one that only an inquiry showed: where brokers number
     executions in their lists, the number in the stream ends in that one."""
-    told = {evidence for one in said.trades for evidence in (one.evidence, *one.also)}
+    told = {evidence for one in said.trades for evidence in one.evidences}
     listed = [one for one in candidates if one.evidence not in told and telling(one.exec_id)]
     fitting = [one for one in listed if ref.endswith(one.exec_id or ref)]
     return fitting[0] if len(fitting) == 1 else None
@@ -263,7 +274,7 @@ def unrecorded(recorded: Sequence[Held], stream: Sequence[Trade]) -> list[Trade]
     taken: set[UUID] = set()
     others: list[Trade] = []
     for trade in stream:
-        same = next((told_by[one] for one in (trade.evidence, *trade.also) if one in told_by), None)
+        same = next((told_by[one] for one in trade.evidences if one in told_by), None)
         if same is not None and (same.quantity, same.price) == trade.key:
             taken.add(same.id)
         else:

@@ -625,4 +625,57 @@ X.18 a bust told twice, and its execution once more after it
 < X - H/0 10000 0 10000 0 id=E3 ref=E2 fills=
 < X - H/0 10000 0 10000 0 id=E3 ref=E2 fills=
 < X - F/1 10000 2000 8000 2000 id=E2 => 0/0/10000 fills=
+
+X.19 a bust told again under another number, beside an execution of the like
+> D X - 10000
+< X - 0/0 10000 0 10000 0
+< X - F/1 10000 2000 8000 2000 id=A px=10
+< X - F/1 10000 4000 6000 2000 id=B px=10
+< X - H/1 10000 2000 8000 0 id=C ref=A fills=2000@10
+< X - H/1 10000 2000 8000 0 id=D ref=A fills=2000@10
+< X - H/0 10000 0 10000 0 id=E ref=B fills=
+
+X.20 a correction and its bust, each told again under another number
+> D X - 10000
+< X - 0/0 10000 0 10000 0
+< X - F/1 10000 2000 8000 2000 id=A px=10
+< X - F/1 10000 4000 6000 2000 id=B px=10
+< X - G/1 10000 3500 6500 1500 id=C ref=A px=10 fills=1500@10,2000@10
+< X - G/1 10000 3500 6500 1500 id=D ref=A px=10 fills=1500@10,2000@10
+< X - H/1 10000 2000 8000 0 id=E ref=D fills=2000@10
+< X - H/1 10000 2000 8000 0 id=F ref=D fills=2000@10
+
+X.21 corrections that name the execution as it was first told, beside one of the like
+> D X - 10000
+< X - 0/0 10000 0 10000 0
+< X - F/1 10000 2000 8000 2000 id=A px=10
+< X - F/1 10000 4000 6000 2000 id=B px=10
+< X - G/1 10000 4000 6000 2000 id=C ref=A px=11 fills=2000@11,2000@10
+< X - G/1 10000 4000 6000 2000 id=D ref=A px=12 fills=2000@12,2000@10
+< X - G/1 10000 4000 6000 2000 id=E ref=A px=11 fills=2000@11,2000@10
+
+X.22 a bust that names a corrected execution as it was first told, beside one of the like
+> D X - 10000
+< X - 0/0 10000 0 10000 0
+< X - F/1 10000 2000 8000 2000 id=A px=10
+< X - F/1 10000 4000 6000 2000 id=B px=10
+< X - G/1 10000 4100 5900 2100 id=C ref=A px=10 fills=2100@10,2000@10
+< X - H/1 10000 2000 8000 0 id=D ref=A fills=2000@10
+
+X.23 one execution told under two numbers, and busted by the second
+> D X - 10000
+< X - 0/0 10000 0 10000 0
+< X - F/1 10000 2000 8000 2000 id=A px=10
+< X - F/1 10000 2000 8000 2000 id=B px=10 fills=2000@10
+< X - F/1 10000 4000 6000 2000 id=D px=10 fills=2000@10,2000@10
+< X - H/1 10000 2000 8000 0 id=C ref=B fills=2000@10
+< X - H/0 10000 0 10000 0 id=E ref=D fills=
+
+X.24 a number used again after its bust, and busted again
+> D X - 10000
+< X - 0/0 10000 0 10000 0
+< X - F/1 10000 2000 8000 2000 id=A px=10
+< X - H/0 10000 0 10000 0 id=C ref=A fills=
+< X - F/1 10000 2000 8000 2000 id=A px=11 fills=2000@11 alarm=exec-id-reused
+< X - H/0 10000 0 10000 0 id=D ref=A fills=
 """
