@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from service.core.clock import monotonic
 from service.orders.dispatch import Claim, Dispatcher
 from service.orders.pace import Pace
 
@@ -41,10 +42,11 @@ class Sender:
         return await asyncio.shield(self._beside(self._take(may, min(free, self.pace.room(may)))))
 
     async def finish(self) -> None:
-        """Wait until all that has begun is recorded: a call's deadline, and RECORDING_S where the database is away. One whose
-        disk is full is not waited for any longer."""
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=FINISH_S)
+        """Wait until all that has begun is recorded, and what a claim under way begins too: a call's deadline, and RECORDING_S
+        where the database is away. One whose disk is full is not waited for any longer."""
+        until = monotonic() + FINISH_S
+        while self._under_way and (left := until - monotonic()) > 0:
+            await asyncio.wait(self._under_way, timeout=left)
 
     def abandon(self) -> None:
         """Drop what has begun, as a killed process does."""

@@ -60,6 +60,18 @@ async def test_a_worker_that_stops_carries_to_its_end_what_it_has_begun(life: Li
     assert (await states(life), len(gateway.sends)) == (["sent"], 1)
 
 
+async def test_p02_a_worker_that_stops_while_it_claims_sends_what_it_claims(life: Life) -> None:
+    """Given up between its claim and its first byte an order would be unknown until two people close it in the evening."""
+    await life.submit()
+    sender = sending(life, life.gateway)
+    claiming = asyncio.create_task(sender.send_some())
+    await asyncio.sleep(0)
+    claiming.cancel()
+    await sender.finish()
+    sender.abandon()
+    assert (await states(life), len(life.gateway.sends)) == (["sent"], 1)
+
+
 async def test_no_more_calls_at_once_than_it_may(life: Life) -> None:
     for i in range(4):
         await life.submit(key=f"k{i}", quantity=1 + i)
