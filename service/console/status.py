@@ -150,7 +150,7 @@ async def _orders(connection: AsyncConnection, today: date, names: Named) -> Par
 def _about_orders(review: int, outlived: Sequence[UUID], unknown: int) -> str:
     said = {
         "Look at each order under reviews: a message about it is in quarantine (ilim messages list --state quarantined), or the "
-        "broker's list shows it otherwise than it is here: ask the broker.": review,
+        "broker took back an execution that nobody told here, or his list shows it otherwise: ask the broker.": review,
         "Ask the broker about each order under outlived: its day is over, and nothing tells how it ended.": outlived,
         "Requests with an unknown outcome are being asked for; send nothing again. Where in_doubt of an order names a person as "
         "owner, two people decide.": unknown,
@@ -162,8 +162,8 @@ async def _brokers(connection: AsyncConnection, brokers: Sequence[str]) -> Part:
     open_by_broker = await orders.open_by_broker(connection)
     locks = await controls.locks_page(connection, standing=True, limit=SHOWN, before=None)
     locked = [
-        {"id": str(one.id), "broker": one.broker, "since": one.since.isoformat(), "message": one.message, "field": one.field,
-         "what": one.what}
+        {"id": str(one.id), "broker": one.broker, "since": one.since.astimezone(KST).isoformat(), "message": one.message,
+         "field": one.field, "what": one.what}
         for one in locks
     ]  # fmt: skip
     part: Part = {"ok": not locked, "open_orders": {one: open_by_broker.get(one, 0) for one in brokers}, "locked": locked}
@@ -177,7 +177,7 @@ async def _brokers(connection: AsyncConnection, brokers: Sequence[str]) -> Part:
 async def _halts(connection: AsyncConnection) -> Part:
     """What stands, without whom it names: the page is for every role."""
     standing = await controls.halts_page(connection, standing=True, limit=SHOWN, before=None)
-    shown = [{"id": str(one.id), "scope": one.scope, "since": one.set_at.isoformat()} for one in standing]
+    shown = [{"id": str(one.id), "scope": one.scope, "since": one.set_at.astimezone(KST).isoformat()} for one in standing]
     part: Part = {"ok": not shown, "standing": shown}
     return part if not shown else part | {"what_now": "Somebody of operations other than who set a halt releases it."}
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from service.audit import append
 from service.controls import store
 from service.controls.model import Lock
-from service.core.clock import Clock
+from service.core.clock import KST, Clock
 from service.core.errors import Conflict, NotFound
 from service.core.principal import Principal
 from service.infra.db import Transaction
@@ -49,12 +49,12 @@ def lock_document(one: Lock) -> dict[str, object]:
     return {
         "id": str(one.id),
         "broker": one.broker,
-        "since": one.since,
+        "since": one.since.astimezone(KST),
         "message": one.message,
         "field": one.field,
         "what": one.what,
         "evidence": str(one.evidence) if one.evidence else None,
         "released_by": str(one.released_by) if one.released_by else None,
-        "released_at": one.released_at,
+        "released_at": one.released_at.astimezone(KST) if one.released_at else None,
         "release_reason": one.release_reason,
     }

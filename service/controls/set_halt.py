@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.audit import append
 from service.controls import store
 from service.controls.model import Halt, Scope, UnderWay
-from service.core.clock import Clock
+from service.core.clock import KST, Clock
 from service.core.errors import Invalid, Unavailable, Violation
 from service.core.ids import uuid7
 from service.core.principal import Principal
@@ -144,9 +144,9 @@ def halt_document(one: Halt) -> dict[str, Any]:
         "target": one.target,
         "reason": one.reason,
         "set_by": str(one.set_by),
-        "set_at": one.set_at,
+        "set_at": one.set_at.astimezone(KST),
         "released_by": str(one.released_by) if one.released_by else None,
-        "released_at": one.released_at,
+        "released_at": one.released_at.astimezone(KST) if one.released_at else None,
         "release_reason": one.release_reason,
     }
 

@@ -84,6 +84,8 @@ def step_of(one: Plan, costs: int, in_quarantine: int, profile: BrokerProfile, n
     }
     if one.refused:
         data["quarantined"] = [[str(each.raw_id), reason] for each, reason in one.refused]
+    if one.unresolved:
+        data["unresolved"] = True
     if one.order.needs_review and not review:
         data["reviewed"] = True
     cause = Cause("order.reported", data) if one.applied else Cause("order.needs_review", data)

@@ -53,6 +53,8 @@ def _became(data: Data) -> list[str]:
     if after is None:
         return []
     stands = f"executed {data['filled']}, remaining {data['remaining']}"
+    if data.get("unaccounted"):
+        stands += f"; {data['unaccounted']} more are told as executed without their executions, which are asked for"
     return [f"The order is {'still ' if before == after else 'now '}{after}: {stands}."]
 
 
@@ -144,7 +146,10 @@ def _answered(data: Data) -> list[str]:
 
 
 def _reported(data: Data) -> list[str]:
-    return ["The broker reported.", *[_fill(one) for one in data.get("fills") or ()], *_in_quarantine(data)]
+    said = ["The broker reported.", *[_fill(one) for one in data.get("fills") or ()]]
+    if data.get("unresolved"):
+        said.append("It takes back an execution that nobody told here: nothing was undone. A person has to look.")
+    return [*said, *_in_quarantine(data)]
 
 
 def _in_quarantine(data: Data) -> list[str]:

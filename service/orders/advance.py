@@ -233,6 +233,7 @@ def _entry(before: Order, after: Order, cause: Cause, now: datetime) -> append.E
         "status": [before.status, after.status],
         "filled": after.filled_quantity,
         "remaining": after.remaining_quantity,
+        **({"unaccounted": after.unaccounted_quantity} if after.unaccounted_quantity else {}),
         "requests": [
             [one.cl_ord_id, one.state] for one in after.requests if one.state in OPEN_REQUEST or stored.get(one.id) != one
         ],

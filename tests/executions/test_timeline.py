@@ -83,6 +83,29 @@ async def test_a_lost_answer_a_fill_and_its_bust_are_told_in_order_with_their_ev
     assert len(raw) == 3
 
 
+async def test_a_bust_that_nobody_can_place_says_that_a_person_has_to_look(life: Life, database: Database) -> None:
+    await life.submit(quantity=10)
+    await life.dispatch()
+    cl = (await life.requests())[0]["cl_ord_id"]
+    await life.receive(ack(cl), trade(cl, 4, 4, exec_id="E1"))
+    await life.receive(report(ExecType.TRADE_CANCEL, "0", cl, exec_id="E9", exec_ref_id="E8", cumulative_quantity=0))
+    assert (await life.order())["needs_review"] == "bust-of-an-unknown-execution"
+    last = (await told(database, life))[-1].text
+    assert "takes back an execution that nobody told here: nothing was undone. A person has to look." in last
+
+
+async def test_p07_executions_that_are_only_counted_are_told_as_such(life: Life, database: Database) -> None:
+    """It said "now filled: executed 0, remaining 0"."""
+    await life.submit(quantity=10)
+    await life.dispatch()
+    cl = (await life.requests())[0]["cl_ord_id"]
+    await life.receive(ack(cl), trade(cl, 1, 5, exec_id="E1"))
+    last = (await told(database, life))[-1].text
+    assert last.endswith("executed 1, remaining 5; 4 more are told as executed without their executions, which are asked for.")
+    await life.receive(trade(cl, 4, 4, exec_id="E0"), seqs=[90])
+    assert (await told(database, life))[-1].text.endswith("executed 5, remaining 5.")
+
+
 async def test_an_amendment_says_what_it_changes_and_a_refused_one_why(life: Life, database: Database) -> None:
     await life.submit(quantity=10)
     await life.dispatch()
