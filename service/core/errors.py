@@ -79,3 +79,9 @@ class Busy(ServiceError):
 
 class Unavailable(ServiceError):
     pass
+
+
+def nothing_to_change() -> Invalid:
+    """A change that names nothing would leave an entry in the ledger, and a new version, that mean nothing."""
+    said = "No field to change is given: name at least one."
+    return Invalid("validation-failed", said, violations=(Violation("nothing-to-change", "", said),))

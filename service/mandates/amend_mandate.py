@@ -2,7 +2,7 @@
 send: the change passes the same gate as a halt, so no claim that looked before it commits after it (P16).
 
 Refusals: NotFound; Conflict (a status that cannot follow, a version that is not the present one, an account another
-mandate holds); Invalid (term, accounts, managers).
+mandate holds); Invalid (nothing to change, term, accounts, managers).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from uuid import UUID
 from service.audit.append import record
 from service.controls.store import shut_gate
 from service.core.clock import real_now
-from service.core.errors import Conflict, NotFound
+from service.core.errors import Conflict, NotFound, nothing_to_change
 from service.core.principal import Principal
 from service.infra.db import Transaction
 from service.mandates import store
@@ -76,6 +76,8 @@ async def amend_mandate(
 def _apply(before: Mandate, changes: Changes) -> Mandate:
     if changes.version is not None and changes.version != before.version:
         raise Conflict("conflict", f"The mandate is at version {before.version}: read it again.")
+    if changes == Changes(version=changes.version):
+        raise nothing_to_change()
     status = changes.status or before.status
     if not may_become(before.status, status):
         raise Conflict("conflict", f"A mandate that is {before.status} cannot become {status}.")

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from service.core.money import parse_decimal
 from service.core.secret import mask_account
-from service.infra.written import Day
+from service.infra.written import Day, Given
 from service.mandates.model import Client, Limits, Linkage, Mandate, MandateStatus, Onboarding
 from service.mandates.rules import NEXT_STEP
 
@@ -133,14 +133,16 @@ class NewMandate(Strict):
 
 
 class MandateChange(Strict):
-    name: Name | None = Field(None, description="a new name")
-    status: MandateStatus | None = Field(None, description="suspended stops new orders at once; terminated is final")
-    ends_on: Day | None = Field(None, description="a new last day")
-    limits: LimitsBody | None = Field(None, description="the whole new set of limits")
-    fee_schedule: FeeSchedule | None = Field(None, description="new fees")
-    account_ids: list[UUID] | None = Field(None, max_length=100, description="the whole new set of accounts")
-    manager_ids: list[UUID] | None = Field(None, max_length=100, description="the whole new set of managers")
-    version: int | None = Field(None, ge=1, description="refused with 409 unless it is the present version")
+    name: Annotated[Name | None, Given()] = Field(None, description="a new name")
+    status: Annotated[MandateStatus | None, Given()] = Field(
+        None, description="suspended stops new orders at once; terminated is final"
+    )
+    ends_on: Annotated[Day | None, Given()] = Field(None, description="a new last day")
+    limits: Annotated[LimitsBody | None, Given()] = Field(None, description="the whole new set of limits")
+    fee_schedule: Annotated[FeeSchedule | None, Given()] = Field(None, description="new fees")
+    account_ids: Annotated[list[UUID] | None, Given()] = Field(None, max_length=100, description="the whole new set of accounts")
+    manager_ids: Annotated[list[UUID] | None, Given()] = Field(None, max_length=100, description="the whole new set of managers")
+    version: Annotated[int | None, Given()] = Field(None, ge=1, description="refused with 409 unless it is the present version")
 
 
 class MandateOut(Strict):

@@ -1,7 +1,8 @@
 """Change the roles of a user or switch the user off. It holds from the next call on: nothing is cached. Nor does a claim of
 a send that has looked at the user commit afterwards: a trigger of the table waits for it, as a halt does (P16).
 
-Refusals: NotFound; Conflict when administrators would take their own role away and lock everybody out.
+Refusals: NotFound; Invalid when nothing is to change; Conflict when administrators would take their own role away and lock
+everybody out.
 """
 
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from service.audit.append import record
-from service.core.errors import Conflict, NotFound
+from service.core.errors import Conflict, NotFound, nothing_to_change
 from service.core.principal import Principal, Role
 from service.infra.db import Transaction
 from service.people import store
@@ -25,6 +26,8 @@ async def change_user(
     principal: Principal | None = None,
     request_id: str | None = None,
 ) -> User:
+    if roles is None and active is None:
+        raise nothing_to_change()
     async with transaction() as connection:
         before = await store.find_user(connection, user_id, lock=True)
         if before is None:

@@ -13,7 +13,7 @@ from service.infra.caller import require
 from service.infra.http import Cursor, Limit, listed
 from service.infra.logs import request_id
 from service.infra.problem_document import problem_responses
-from service.infra.written import Instant
+from service.infra.written import Given, Instant
 from service.people import store
 from service.people.change_user import change_user
 from service.people.create_user import create_user
@@ -37,8 +37,8 @@ class NewUser(Strict):
 
 
 class UserChange(Strict):
-    roles: list[Role] | None = Field(None, min_length=1, max_length=5, description="the new set of roles")
-    active: bool | None = Field(None, description="false: every call of the user is refused from now on")
+    roles: Annotated[list[Role] | None, Given()] = Field(None, min_length=1, max_length=5, description="the new set of roles")
+    active: Annotated[bool | None, Given()] = Field(None, description="false: every call of the user is refused from now on")
 
 
 class UserOut(Strict):

@@ -219,6 +219,37 @@ async def test_bodies_are_strict_and_a_wrong_ci_is_not_repeated(house: House, ch
     assert CI not in answer.text
 
 
+MANDATE_FIELDS = ("name", "status", "ends_on", "limits", "fee_schedule", "account_ids", "manager_ids", "version")
+
+
+@pytest.mark.parametrize("field", MANDATE_FIELDS)
+async def test_null_in_a_change_of_a_mandate_is_refused_and_names_the_field(house: House, book: Book, field: str) -> None:
+    """It looks as if something were taken away, and nothing would be."""
+    path = f"/v1/mandates/{book.mandate_id}"
+    before = (await house.call("operations", "GET", path)).json()
+    answer = await house.call("operations", "PATCH", path, json={"status": "suspended", field: None})
+    assert answer.status_code == 422
+    assert [one["field"] for one in answer.json()["violations"]] == [field]
+    assert (await house.call("operations", "GET", path)).json() == before
+
+
+@pytest.mark.parametrize("field", ["roles", "active"])
+async def test_null_in_a_change_of_a_user_is_refused_and_names_the_field(house: House, book: Book, field: str) -> None:
+    change = {"active": False, "roles": ["approver"]} | {field: None}
+    answer = await house.call("administrator", "PATCH", f"/v1/users/{book.stranger_id}", json=change)
+    assert (answer.status_code, [one["field"] for one in answer.json()["violations"]]) == (422, [field])
+
+
+async def test_a_change_of_nothing_is_refused_and_raises_no_version(house: House, book: Book) -> None:
+    path = f"/v1/mandates/{book.mandate_id}"
+    before = (await house.call("operations", "GET", path)).json()
+    empty = [("operations", path, {}), ("operations", path, {"version": before["version"]})]
+    for role, where, change in [*empty, ("administrator", f"/v1/users/{book.stranger_id}", {})]:
+        answer = await house.call(role, "PATCH", where, json=change)
+        assert (answer.status_code, answer.json()["violations"][0]["code"]) == (422, "nothing-to-change")
+    assert (await house.call("operations", "GET", path)).json() == before
+
+
 WRONG_LIMITS: list[dict[str, Any]] = [
     {"max_order_value": 100}, {"max_order_value": "1e9"}, {"price_deviation_percent": "101"}, {"daily_turnover": "-1"},
     {"unknown": "1"}, {"universe": {"include": ["005930"]}},
