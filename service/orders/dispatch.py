@@ -17,6 +17,7 @@ from service.accounts.move import PositionMismatch
 from service.audit.evidence import Raw, Vault
 from service.controls.model import Gate
 from service.core.clock import Clock, monotonic
+from service.core.errors import NotFound
 from service.gateway import Accepted, Gateway, NotSent, OrderMessage, SendOutcome, Unknown
 from service.infra.db import DRIVER_ERRORS, HotTransaction, is_full
 from service.infra.effects import Overtaken, write
@@ -297,7 +298,7 @@ class Dispatcher:
         for one in lost:
             try:
                 await self._orphan(one)
-            except UNFIT:  # nor must one that cannot be given up
+            except (*UNFIT, NotFound):  # nor must one that cannot be given up, or of a broker that nobody knows here any more
                 log.exception("orphan.failed", order_id=str(one.order_id))
         return len(lost)
 

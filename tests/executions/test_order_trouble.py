@@ -23,6 +23,7 @@ from service.core.money import Won
 from service.core.secret import AccountNumber
 from service.executions.sweep import Sweeper, sweep_account
 from service.gateway import (
+    BrokerProfile,
     CallClass,
     Complete,
     ExecType,
@@ -254,6 +255,28 @@ async def test_i08_an_attempt_that_cannot_be_given_up_holds_up_nobody(life: Life
                 " else interval '1 s' end", first.request.id)  # fmt: skip
     assert await life.dispatcher.orphans() == 2
     assert {row["quantity"]: row["state"] for row in await life.requests()} == {10: "acknowledged", 3: "unknown"}
+
+
+async def test_i08_an_attempt_at_a_broker_that_was_taken_out_of_the_settings_holds_up_nobody(life: Life) -> None:
+    """Else what a killed sender left behind stays `sending` everywhere: nobody inquires, and it bars no twin."""
+
+    class Without(FakeGateway):
+        def profile(self, broker: str) -> BrokerProfile:
+            if broker == "00098":
+                raise NotFound("unknown-broker", f"broker {broker} is not configured")
+            return super().profile(broker)
+
+    await life.submit()
+    await life.submit(key="k2", quantity=3)
+    taken = await life.dispatcher.claim([BROKER], 8)
+    first = next(one for one in taken.claims if one.request.quantity == 10)
+    await fetch(life.urls.superuser, "with moved as (update orders set broker = '00098' where id = $1 returning id)"
+                " update order_request set broker = '00098' from moved where order_id = moved.id", first.order.id)  # fmt: skip
+    await fetch(life.urls.superuser, "update attempt set overdue_at = claimed_at - case when request_id = $1 then interval '2 s'"
+                " else interval '1 s' end", first.request.id)  # fmt: skip
+    gateway: Any = Without()
+    assert await replace(life.dispatcher, gateway=gateway).orphans() == 2
+    assert {row["quantity"]: row["state"] for row in await life.requests()} == {10: "sending", 3: "unknown"}
 
 
 async def test_only_what_goes_out_counts_against_the_pace(life: Life) -> None:
