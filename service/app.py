@@ -132,15 +132,16 @@ def run(settings: Settings) -> None:
 
 
 house = APIRouter(include_in_schema=False)
+PROBED = ["GET", "HEAD"]  # load balancers ask with either
 
 
-@house.get("/healthz")
+@house.api_route("/healthz", methods=PROBED)
 async def healthz() -> dict[str, str]:
     """The loop turns."""
     return {"status": "alive"}
 
 
-@house.get("/readyz")
+@house.api_route("/readyz", methods=PROBED)
 async def readyz(request: Request) -> Response:
     """Database, migrations and clock, each with its state; 503 until all are well."""
     wiring: Wiring = request.app.state.wiring

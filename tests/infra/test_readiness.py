@@ -73,6 +73,16 @@ async def test_without_a_database_it_lives_and_is_not_ready(clock: ManualClock) 
     assert "canary" not in answer.text
 
 
+async def test_a_load_balancer_may_ask_with_head(database: Database, clock: ManualClock) -> None:
+    """As the worker's pages may be asked. What is not ready is not ready either way."""
+    nowhere = Database("postgresql://ilim_app:canary@/ilim?host=/nonexistent", application="test")
+    for held, ready in ((database, 200), (nowhere, 503)):
+        async with served(House(held, clock)) as client:
+            assert [(await client.head(path)).status_code for path in ("/healthz", "/readyz")] == [200, ready]
+            assert (await client.post("/healthz")).headers["allow"] == "GET, HEAD"
+    await nowhere.close()
+
+
 async def test_a_clock_that_never_spoke_is_not_ready(database: Database) -> None:
     said = await readiness(database, DrivenClock("http://127.0.0.1:1/_sandbox/clock"))
     assert (said["ready"], said["clock"]["ok"]) == (False, False)
