@@ -1,4 +1,4 @@
-"""Release a halt: by somebody other than its setter, with a reason.
+"""Release a halt: by somebody other than its setter and than the manager it names, with a reason.
 
 Refusals: halt-not-found 404 · halt-own-release 409 · halt-released 409 when somebody else has released it. Releasing again
 what one released oneself changes nothing and answers the same.
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from service.audit import append
 from service.controls import store
-from service.controls.model import Halt
+from service.controls.model import Halt, Scope
 from service.core.clock import Clock
 from service.core.errors import Conflict, NotFound
 from service.core.principal import Principal
@@ -50,3 +50,5 @@ def _check(found: Halt, principal: Principal) -> None:
         raise Conflict("halt-released", f"It was released at {found.released_at.isoformat()} already.")
     if found.set_by == principal.user_id:
         raise Conflict("halt-own-release", "Who set a halt does not release it. Ask somebody else with the role operations.")
+    if found.scope is Scope.MANAGER and found.target == str(principal.user_id):
+        raise Conflict("halt-own-release", "This halt names you. Ask somebody else with the role operations to release it.")

@@ -65,7 +65,7 @@ ROWS = (
     ("halt-target-unknown", 422, "Nothing to halt", "The target is not known here: nothing was halted.",
      "Correct `target`, or halt the whole firm."),
     ("halt-not-found", 404, "Halt not found", "There is no such halt.", "List the halts."),
-    ("halt-own-release", 409, "Your own halt", "Who set a halt does not release it.",
+    ("halt-own-release", 409, "Your own halt", "Who set a halt, or is named by it, does not release it.",
      "Ask somebody else with the role operations."),
     ("halt-released", 409, "Halt released", "Somebody else released the halt before.", "Nothing needs doing."),
     ("lock-not-found", 404, "Lock not found", "There is no such lock of a broker.", "List the locks."),

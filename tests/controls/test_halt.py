@@ -213,6 +213,15 @@ async def slug_of(verb: Any) -> str:
     return refused.value.slug
 
 
+async def test_p15_a_manager_who_is_of_operations_too_does_not_release_a_halt_that_names_him(desk: Desk) -> None:
+    manager = desk.life.world.manager
+    both = replace(manager, roles=manager.roles | {Role.OPERATIONS})
+    answer = await desk.press(scope=Scope.MANAGER, target=str(manager.user_id).upper())
+    assert await slug_of(desk.release(answer, both)) == "halt-own-release"
+    await desk.release(answer, desk.lee)
+    await desk.life.submit()
+
+
 async def test_p15_a_halt_is_released_by_somebody_else(desk: Desk) -> None:
     answer = await desk.press()
     assert await slug_of(desk.release(answer, desk.kim)) == "halt-own-release"
