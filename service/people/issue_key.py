@@ -1,11 +1,12 @@
-"""Issue an API key. The token is returned once and kept nowhere. Refusals: NotFound, Conflict for an inactive user."""
+"""Issue an API key. The token is returned once and kept nowhere. Refusals: NotFound, Conflict for an inactive user, Invalid
+for one that would never let anybody in."""
 
 from datetime import datetime
 from uuid import UUID
 
 from service.audit.append import record
 from service.core.clock import real_now
-from service.core.errors import Conflict, NotFound
+from service.core.errors import Conflict, Invalid, NotFound, Violation
 from service.core.ids import uuid7
 from service.core.principal import Principal
 from service.core.secret import Secret
@@ -25,6 +26,9 @@ async def issue_key(
 ) -> tuple[ApiKey, Secret]:
     prefix, token = rules.new_token()
     key = ApiKey(uuid7(), user_id, prefix, real_now(), expires_at, None)
+    if expires_at is not None and expires_at <= key.created_at:
+        said = "A key expires after it was issued."
+        raise Invalid("validation-failed", said, violations=(Violation("not-in-the-future", "expires_at", said),))
     async with transaction() as connection:
         user = await store.find_user(connection, user_id)
         if user is None:

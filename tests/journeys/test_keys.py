@@ -12,6 +12,7 @@ from service.core.clock import real_now
 from service.core.principal import Role
 from service.people.create_user import create_user
 from tests.journeys.conftest import Api, key_of
+from tests.makers import fetch
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -74,7 +75,9 @@ async def test_revoked_expired_inactive_and_forged_are_refused_alike(api: Api) -
     revoked_of, expired_of, inactive_of = [await someone(api, name) for name in ("revoked", "expired", "inactive")]
     issued = await api.call(administrator, "POST", "/v1/api-keys", json={"user_id": str(revoked_of)})
     revoked = issued.json()["token"]
-    expired = await key_of(api, expired_of, expires_at=real_now() - timedelta(seconds=1))
+    expired = await key_of(api, expired_of)
+    past = real_now() - timedelta(seconds=1)
+    await fetch(api.urls.superuser, "update api_key set expires_at = $1 where user_id = $2", past, expired_of)
     inactive = await key_of(api, inactive_of)
     assert (await entry(api, revoked))[0] == 200
     assert (await entry(api, inactive))[0] == 200
