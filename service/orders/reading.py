@@ -25,6 +25,8 @@ ENDS_NO_HOLD = frozenset({ExecType.PENDING_NEW, ExecType.ORDER_STATUS, *PENDING}
 UNHELD = frozenset({"0", "1"})  # statuses that any hold would outrank
 TELLS_TERMS = frozenset({ExecType.TRADE, ExecType.CANCELED, ExecType.EXPIRED, ExecType.DONE_FOR_DAY})
 CLOCKS_DIFFER = timedelta(seconds=60)
+TAKEN_UP = frozenset({ExecType.REPLACED, ExecType.CANCELED, *PENDING})
+DUPLICATE = "6"  # CxlRejReason: the ClOrdID was there before
 KNOW_NOTHING = frozenset({"8", "A"})
 CORPORATE_ACTION = "0"  # ExecRestatementReason: a split or the like changes what was executed as well
 PARTIAL_DECLINE = "5"  # ExecRestatementReason: the broker takes less than was ordered
@@ -53,7 +55,7 @@ class Reading:
     confirmed: set[str | None] = field(default_factory=set)
     numbers: dict[str, set[str | None]] = field(default_factory=dict)  # the broker's, with the ClOrdIDs they were told with
     drops: list[tuple[datetime | None, int]] = field(default_factory=list)
-    refused: frozenset[str | None] = frozenset()  # changes that a report denies, wherever it stands
+    refused: frozenset[str | None] = frozenset()  # changes that are denied in the end
     strays: int = 0
     seen: Seen = field(default_factory=Seen)
 
@@ -83,8 +85,23 @@ def shows_the_order(report: Known) -> bool:
 
 
 def denied_by(reports: Iterable[Known]) -> frozenset[str | None]:
-    """ClOrdIDs that any of the reports denies."""
-    return frozenset(one.cl_ord_id for one in reports if isinstance(one, CancelReject) or one.exec_type is ExecType.REJECTED)
+    """ClOrdIDs that are denied by the last word about them. `reports` in canonical order. A rejected repetition denies nothing
+    of what was taken up before, and under the ClOrdID of an amendment in force the order is rejected, or another message."""
+    told = list(reports)
+    taken_up = {one.cl_ord_id for one in told if isinstance(one, ExecutionReport) and one.exec_type in TAKEN_UP}
+    denied, in_force, proven = set[str | None](), set[str | None](), set[str | None]()
+    for one in told:
+        named, kind = {one.cl_ord_id}, None if isinstance(one, CancelReject) else one.exec_type
+        if isinstance(one, CancelReject):
+            denied |= set() if one.reason == DUPLICATE and named <= taken_up else named - proven
+        elif kind is ExecType.REJECTED:
+            denied |= named - in_force
+        elif kind is not ExecType.ORDER_STATUS:  # an execution under its name, or a change of it, and no denial can be true
+            proven |= in_force & ({one.orig_cl_ord_id} if kind in TAKEN_UP else named)
+        if kind is ExecType.REPLACED:
+            in_force |= named
+            denied -= named
+    return frozenset(denied)
 
 
 def take_terms(reading: Reading, amendment: Request, quantity: int | None = None) -> None:
@@ -124,6 +141,9 @@ def _there(one: Request, report: ExecutionReport) -> bool:
 
 
 def _read_cancel_reject(reading: Reading, report: CancelReject) -> None:
+    if report.cl_ord_id not in reading.refused:
+        reading.strays += report.reason == DUPLICATE
+        return
     new = report.cl_ord_id not in reading.final
     reading.denied[report.cl_ord_id] = report.text or report.reason
     reading.final.add(report.cl_ord_id)
@@ -145,7 +165,8 @@ def _read_rejected(reading: Reading, requests: Sequence[Request], report: Execut
     ours = next((one for one in requests if one.cl_ord_id == report.cl_ord_id), None)
     # An amendment in force names the order it made: what is rejected after that is the order, not the amendment.
     in_force = ours is not None and ours.kind is RequestKind.AMENDMENT and ours.cl_ord_id in reading.confirmed
-    if ours is not None and ours.kind is not RequestKind.NEW and not (in_force and report.ord_status == "8"):
+    denied = ours is not None and ours.kind is not RequestKind.NEW and ours.cl_ord_id in reading.refused
+    if denied and not (in_force and report.ord_status == "8"):
         reading.denied[report.cl_ord_id] = report.text or report.reject_reason
         reading.final.add(report.cl_ord_id)
     elif report.ord_status != "8":
@@ -198,7 +219,10 @@ def _read_quantity(reading: Reading, report: ExecutionReport) -> None:
 
 def _read_terms(reading: Reading, report: ExecutionReport) -> None:
     """Quantity and price from a report that an amendment is in force: the confirmation, or a fill that overtook it. Of
-    several amendments the last one asked for counts, and what is said of one before it comes too late."""
+    several amendments the last one asked for counts, and what is said of one before it comes too late. One that is refused
+    in the end, be it after its confirmation, leaves the terms as they were."""
+    if report.cl_ord_id in reading.amendments and report.cl_ord_id in reading.refused:
+        return
     number = reading.amendments.get(report.cl_ord_id or "", reading.amended_by)
     if number < reading.amended_by or (report.exec_type not in CHANGES and number == reading.amended_by):
         return

@@ -10,12 +10,13 @@ import pytest
 from service.executions.replay import replay
 from service.executions.scenarios import read_scenarios
 from tests.orders.matrices import MATRICES
+from tests.orders.matrices_further import FURTHER
 
 Line = dict[str, Any]
 
 
 def scenarios() -> dict[str, list[str]]:
-    blocks = [block.splitlines() for block in MATRICES.strip().split("\n\n")]
+    blocks = [block.splitlines() for block in (MATRICES + FURTHER).strip().split("\n\n")]
     return {block[0]: block[1:] for block in blocks}
 
 
@@ -35,7 +36,7 @@ def step(line: str, old: bool) -> Line:
     plain = [None if word == "-" else word for word in rest if not re.match(r"[a-z]+=|=>|\S/\d+/", word)]
     given = dict(word.split("=", 1) for word in rest if re.match(r"(id|ref|px|why)=", word))
     received = request(*plain) if kind == ">" else None
-    sent = {"<": lambda: report(given, old, *plain), "!": lambda: refusal(*plain)}.get(kind, lambda: None)()
+    sent = {"<": lambda: report(given, old, *plain), "!": lambda: refusal(given, *plain)}.get(kind, lambda: None)()
     return {"time": "1", "branch": branch, "crosses": False, "received": received, "sent": sent, "comment": None}
 
 
@@ -63,7 +64,7 @@ def in_42(exec_type: str, status: str, executed: int | None, ordered: int | None
     return {"ExecType": status, "ExecTransType": "3"} if exec_type == "I" else {"ExecTransType": "0"}
 
 
-def refusal(name: str | None, orig: str | None, status: str | None, answers: str | None) -> Line:
+def refusal(given: dict[str, str], name: str | None, orig: str | None, status: str | None, answers: str | None) -> Line:
     order = "NONE" if status == "8" else None
     return {
         "MsgType": "9",
@@ -71,6 +72,7 @@ def refusal(name: str | None, orig: str | None, status: str | None, answers: str
         "OrigClOrdID": orig,
         "OrdStatus": status,
         "CxlRejResponseTo": answers,
+        "CxlRejReason": given.get("why"),
         "OrderID": order,
     }
 
@@ -125,5 +127,17 @@ def after_step(line: str, got: Line) -> None:
     assert 0 <= got["leaves"] <= max(got["quantity"] - got["cumulative"], 0), line
 
 
+DECIDED = {"Y.46": ["acknowledged"], "Y.47": ["acknowledged"] * 2, "Y.48": ["acknowledged"], "Y.49": ["refused"],
+           "Y.50": ["acknowledged"], "Y.51": ["acknowledged"], "Y.52": ["refused"]}  # fmt: skip
+
+
+@pytest.mark.parametrize("short", DECIDED)
+def test_p06_the_last_word_about_a_change_decides_it_and_a_repetitions_refusal_is_none(short: str) -> None:
+    name = next(name for name in CASES if name.split()[0] == short)
+    (scenario,) = read_scenarios(document(name, False))
+    *_, last = replay(scenario)
+    assert [one["state"] for one in last["requests"][1:]] == DECIDED[short]
+
+
 def test_there_are_as_many_as_are_said() -> None:
-    assert len(CASES) == len(re.findall(r"^[A-Z]\.?\d.*", MATRICES, re.MULTILINE)) == 76
+    assert len(CASES) == len(re.findall(r"^[A-Z]\.?\d.*", MATRICES + FURTHER, re.MULTILINE)) == 76 + 75
