@@ -79,6 +79,11 @@ ALWAYS: Mapping[str, str] = {
         from orders o left join audit.record r on r.subject_kind = 'order' and r.subject_id = o.id::text
         group by o.id having count(r.record_id) <> o.audit_seq or max(r.subject_seq) is distinct from o.audit_seq
             or o.version <> o.audit_seq""",
+    "no entry of the ledger was changed, taken out or put in besides (P29)": """
+        select coalesce(r.arrived, p.arrived)::text, case when r.arrived is null then 'its entry is gone'
+               when p.arrived is null then 'it was never queued' else 'its body is not the one that was queued' end
+        from audit.record r full join audit.pending p using (record_id)
+        where r.leaf_hash is distinct from p.leaf_hash or r.arrived is distinct from p.arrived""",
     "what is closed on absence was closed by two people on a final inquiry (P3)": """
         select r.cl_ord_id, 'closed on absence alone' from order_request r
         where r.state = 'refused' and r.reason = 'closed-on-absence' and not exists (

@@ -22,6 +22,7 @@ from service.core.secret import Secret
 from service.gateway import CallClass
 from service.infra import problems
 from service.infra.caller import Authenticator
+from service.infra.commands import operator
 from service.infra.db import Database, HotTransaction, Transaction
 from service.infra.driven_clock import DrivenClock
 from service.infra.notify import Listener, Notifier
@@ -193,11 +194,11 @@ async def _clock(settings: Settings, stack: AsyncExitStack) -> Clock:
 async def fence_cluster(settings: Settings, url: str, missing: bool) -> int:
     """The new epoch, for a command that has the worker's address. `missing`: commits may be."""
     if not missing:
-        return await fence_at(url, None)
+        return await fence_at(url, None, operator())
     known = koscom_config(settings).profiles or {}
     async with AsyncExitStack() as stack:
         clock = await _clock(settings, stack)
-        return await fence_at(url, Presumption(known.__getitem__, clock.now()))
+        return await fence_at(url, Presumption(known.__getitem__, clock.now()), operator())
 
 
 def koscom_config(settings: Settings) -> KoscomConfig:

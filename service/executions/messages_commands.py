@@ -1,10 +1,10 @@
 """`ilim messages …`: what was set aside, for whoever runs the service. The root hands in the world."""
 
-import getpass
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from typing import Annotated
 from uuid import UUID
 
@@ -15,11 +15,12 @@ from rich.text import Text
 
 from service.audit.evidence import Vault
 from service.core.clock import real_now
+from service.core.errors import NotFound
 from service.core.secret import AccountNumber
 from service.executions import messages
 from service.executions.messages import Aside, MessageRow
 from service.gateway import RawReport, Report, Unreadable
-from service.infra.commands import run
+from service.infra.commands import operator, run
 from service.infra.db import Transaction
 from service.infra.logs import clean_text
 
@@ -56,7 +57,7 @@ def make_commands(open_world: Open) -> typer.Typer:
 
     @commands.command("show")
     def show(raw_id: UUID) -> None:
-        """One message: what became of it and what it says. Account numbers and secrets are masked."""
+        """One message, or other evidence a timeline names: what became of it and what it says. Account numbers are masked."""
         for line in run(open_world, lambda world: _show(world, raw_id)):
             typer.echo(line)
 
@@ -83,13 +84,24 @@ async def _list(world: World, state: Aside | None, limit: int) -> list[MessageRo
 
 async def _show(world: World, raw_id: UUID) -> list[str]:
     async with world.transaction() as connection:
-        found = await messages.find(connection, raw_id)
         body = (await world.vault.read(connection, [raw_id])).get(raw_id)
+        try:
+            found = await messages.find(connection, raw_id)
+        except NotFound:
+            if body is None:
+                raise
+            return _kept(body)
     told = [clean_text(f"{one.name}: {getattr(found, one.name)}") for one in fields(found)]
     if body is None:
         return [*told, "it does not decrypt with this data key"]
     report = world.read_report(RawReport(found.com_id, None, found.seq, body))
     return [*told, f"size: {len(body)} bytes", *_said(report, body)]
+
+
+def _kept(body: bytes) -> list[str]:
+    """Evidence that is no report: what a timeline or a request in doubt names as well."""
+    said = ["no report: an answer or an inquiry of the platform, kept as evidence", f"size: {len(body)} bytes"]
+    return [*said, f"sha256: {sha256(body).hexdigest()}", _discreet(body[:SHOWN].decode("utf-8", "backslashreplace"))]
 
 
 def _said(report: Report, body: bytes) -> list[str]:
@@ -111,7 +123,7 @@ def _masked(found: re.Match[str]) -> str:
 
 
 async def _replay(world: World, raw_id: UUID | None, state: Aside | None, reason: str) -> int:
-    by = getpass.getuser()
+    by = operator()
     if raw_id is not None:
         found = await messages.replay(world.transaction, raw_id, reason=reason, by=by)
         return int(found.state == "waiting")

@@ -1,6 +1,8 @@
 """What the groups of the command line share: a verb is run in a world that the root opens, and a refusal is said and ends it."""
 
 import asyncio
+import getpass
+import os
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
@@ -27,3 +29,11 @@ def run(
     except ServiceError as error:
         typer.echo("\n".join([error.detail, *(f"  - {one.field}: {one.message}" for one in error.violations)]), err=True)
         raise typer.Exit(1) from None
+
+
+def operator() -> str:
+    """Whoever sits at the machine, for the ledger: no user of the service asks. A container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from service.core.errors import NotFound
 from service.core.principal import Role
-from service.infra.commands import run
+from service.infra.commands import operator, run
 from service.infra.db import Transaction
 from service.people import store
 from service.people.create_user import create_user
@@ -39,7 +39,7 @@ def make_commands(open_world: Open) -> typer.Typer:
     @commands.command("create")
     def create(name: str, role: Annotated[list[Role], typer.Option(help="may be given several times")]) -> None:
         """Create the user NAME."""
-        user = run(open_world, lambda world: create_user(transaction=world.transaction, name=name, roles=role))
+        user = run(open_world, lambda world: create_user(transaction=world.transaction, name=name, roles=role, by=operator()))
         typer.echo(f"{user.name} {user.id}")
 
     @commands.command("key")
@@ -60,7 +60,7 @@ async def _issue(world: World, name: str) -> str:
         user = await store.user_by_name(connection, name)
     if user is None:
         raise NotFound("not-found", f"There is no user named {name}. `ilim users list` shows all.")
-    _, token = await issue_key(transaction=world.transaction, pepper=world.pepper, user_id=user.id)
+    _, token = await issue_key(transaction=world.transaction, pepper=world.pepper, user_id=user.id, by=operator())
     return token.reveal()
 
 

@@ -21,13 +21,15 @@ async def create_user(
     roles: Iterable[Role],
     principal: Principal | None = None,
     request_id: str | None = None,
+    by: str = "",
 ) -> User:
+    """`by`: whoever sits at the service's machine, where no user of the service asks."""
     user = User(uuid7(), name.strip(), frozenset(roles), True, real_now())
     _check(user)
     try:
         async with transaction() as connection:
             await store.add_user(connection, user)
-            body = {"name": user.name, "roles": sorted(user.roles)}
+            body = {"name": user.name, "roles": sorted(user.roles), "by": by or None}
             await record(
                 connection,
                 kind="user.created",

@@ -23,7 +23,9 @@ async def issue_key(
     expires_at: datetime | None = None,
     principal: Principal | None = None,
     request_id: str | None = None,
+    by: str = "",
 ) -> tuple[ApiKey, Secret]:
+    """`by`: whoever sits at the service's machine, where no user of the service asks."""
     prefix, token = rules.new_token()
     key = ApiKey(uuid7(), user_id, prefix, real_now(), expires_at, None)
     if expires_at is not None and expires_at <= key.created_at:
@@ -40,7 +42,7 @@ async def issue_key(
             connection,
             kind="api_key.issued",
             subject=("api_key", key.id),
-            body={"user_id": user_id, "prefix": prefix, "expires_at": expires_at},
+            body={"user_id": user_id, "prefix": prefix, "expires_at": expires_at, "by": by or None},
             principal=principal,
             request_id=request_id,
         )

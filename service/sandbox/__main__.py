@@ -31,8 +31,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(words: Sequence[str] | None = None) -> int:
     given = parser().parse_args(words)
+    try:
+        start = datetime.fromisoformat(f"{given.date}T{given.time}").replace(tzinfo=KST)
+    except ValueError:
+        parser().error(f"--date is written 2026-11-23, --time 08:00 (given: {given.date}, {given.time})")
     identity = Identity(given.api_key, given.secret, given.com_id, given.srv_id, given.sender_comp_id)
-    start = datetime.fromisoformat(f"{given.date}T{given.time}").replace(tzinfo=KST)
     asyncio.run(
         serve(
             host=given.host,

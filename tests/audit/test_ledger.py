@@ -6,11 +6,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import asyncpg
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ops.invariants import violations
 from service.audit import append
 from service.audit.canonical import encode
 from service.audit.evidence import Raw, Vault
@@ -135,3 +137,31 @@ async def test_p19_the_api_may_add_evidence_and_not_read_it(database: Database, 
     assert len(kept) == 1
     with pytest.raises(Exception, match="permission denied"):
         await fetch(database_urls.app, "select * from audit.raw_message")
+
+
+TAMPERED = {  # what a superuser does behind the triggers: what is said of it
+    "changed": (
+        "update audit.record set body = convert_to('{}', 'UTF8') where subject_seq = 2",
+        "its body is not the one that was queued",
+    ),
+    "taken-out": ("delete from audit.record where subject_seq = 2", "its entry is gone"),
+}
+
+
+@pytest.mark.parametrize("how", list(TAMPERED))
+async def test_p29_an_entry_changed_behind_the_triggers_is_found_and_named(
+    database: Database, database_urls: DatabaseUrls, how: str
+) -> None:
+    for seq in (1, 2, 3):
+        async with database.transaction() as connection:
+            await append.record(connection, kind="test.done", subject=("order", "7"), seq=seq, body={"n": seq})
+    assert [one for one in await violations(database_urls.superuser) if "P29" in one.invariant] == []
+    (second,) = await fetch(database_urls.superuser, "select arrived from audit.record where subject_seq = 2")
+    owner = await asyncpg.connect(database_urls.superuser)
+    try:
+        await owner.execute("alter table audit.record disable trigger no_change")
+        await owner.execute(TAMPERED[how][0])
+    finally:
+        await owner.close()
+    found = [one for one in await violations(database_urls.superuser) if "P29" in one.invariant]
+    assert [(one.which, one.what) for one in found] == [(str(second["arrived"]), TAMPERED[how][1])]

@@ -11,8 +11,10 @@ import typer
 from typer.testing import CliRunner
 
 from ops.invariants import violations
+from service.audit.evidence import Raw
 from service.core.clock import ManualClock
 from service.core.errors import Conflict
+from service.core.ids import uuid7
 from service.core.secret import AccountNumber
 from service.executions import messages
 from service.executions.messages import Aside
@@ -141,6 +143,19 @@ async def test_p32_what_a_broker_wrote_cannot_fool_who_looks_at_it(life: Life) -
     assert "short of means" in said
     assert cl in said
     assert [one for one in ("1234567890", "\x1b", "\u202e") if one in said] == []
+
+
+async def test_the_command_line_shows_evidence_that_is_no_report(life: Life) -> None:
+    """A timeline names answers and inquiries as well; it said that there is no such message."""
+    async with life.worker.transaction() as connection:
+        answer = Raw("answer", b'{"account": "1234567890", "code": "9876"}', life.clock.now())
+        (raw_id,) = await VAULT.keep(connection, [answer])
+    commands, runner = commands_of(life), CliRunner()
+    shown = await asyncio.to_thread(runner.invoke, commands, ["show", str(raw_id)])
+    assert (shown.exit_code, "no report" in shown.output, "9876" in shown.output) == (0, True, True)
+    assert "1234567890" not in shown.output
+    unknown = await asyncio.to_thread(runner.invoke, commands, ["show", str(uuid7())])
+    assert (unknown.exit_code, "There is no such message." in unknown.output) == (1, True)
 
 
 async def test_the_command_line_lists_shows_and_replays(life: Life) -> None:

@@ -1,21 +1,27 @@
 """API keys: what is stored, who is let in, and that what was taken away holds on the next call."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import asyncpg
+import orjson
 import pytest
 from sqlalchemy import select
+from typer.testing import CliRunner
 
 from service.audit.tables import record as ledger
 from service.core.clock import real_now
 from service.core.errors import Conflict, Invalid, NotFound, Unauthenticated
 from service.core.ids import uuid7
 from service.core.principal import Principal, Role
+from service.infra.commands import operator
 from service.infra.db import Database
 from service.people import rules
 from service.people.authenticate import authenticate
 from service.people.change_user import change_user
+from service.people.commands import World, make_commands
 from service.people.create_user import create_user
 from service.people.issue_key import issue_key
 from service.people.model import User
@@ -55,6 +61,27 @@ async def test_p32_the_database_holds_nothing_that_opens_a_door(database: Databa
         await entering(database, token.reveal(), pepper=rules.pepper_from(b"x" * 32))
     assert key.prefix in token.reveal()
     assert secret not in str(token)
+
+
+async def test_p28_the_ledger_names_who_made_a_user_and_a_key_on_the_command_line(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[World]:
+        mine = Database(database_urls.app, application="ilim-users", pool_size=1, hot_pool_size=1)
+        await mine.open()
+        try:
+            yield World(mine.transaction, PEPPER)
+        finally:
+            await mine.close()
+
+    commands, runner = make_commands(opened), CliRunner()
+    for words in (["create", "park", "--role", "operations"], ["key", "park"]):
+        said = await asyncio.to_thread(runner.invoke, commands, words)
+        assert said.exit_code == 0, said.output
+    async with database.transaction() as connection:
+        told = (await connection.execute(select(ledger.c.body).order_by(ledger.c.arrived))).scalars().all()
+    assert [orjson.loads(body)["data"]["by"] for body in told] == [operator()] * 2
 
 
 async def test_a_revoked_key_is_refused_on_the_next_call(database: Database, user: User) -> None:
