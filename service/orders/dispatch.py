@@ -318,8 +318,10 @@ class Dispatcher:
 
 
 def _permission(written: Step, look: Look, request: Request, now: datetime, began: float) -> Claim:
-    """No byte of it leaves after its deadline, nor when its own time is over. `began`: monotonic seconds at `now`."""
-    not_after = began + min(DEADLINE_S, (request.send_by - now).total_seconds())
+    """No byte of it leaves after its deadline, nor when its own time is over; that it is so already is only said of a
+    cancellation, by a clock that is wrong. `began`: monotonic seconds at `now`."""
+    left = (request.send_by - now).total_seconds()
+    not_after = began + (min(DEADLINE_S, left) if left > 0 else DEADLINE_S)
     known = replace(look.known, order=written.written)
     message = message_of(look.known.order, request, look.account, now)
     return Claim(known, request, look.attempts + 1, message, not_after)

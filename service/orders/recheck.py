@@ -1,6 +1,6 @@
 """What is checked again in the transaction that claims the send (P16): the time and the calendar, halts and locked brokers,
 whether the stream is seen, the clocks, the licence, the mandate, its limits and the manager's place in it, the contract, the
-instrument, and twins in doubt. A cancellation always passes, for as long as its session lives."""
+instrument, and twins in doubt. A cancellation always passes, for as long as its session may live."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,8 +79,8 @@ class Standing:
 def verdict(recheck: Recheck, order: Order, request: Request, gate: Gate, standing: Standing, now: datetime) -> Verdict:
     """Whether this request may go out now. The gate was held in one statement and read in a later one, so that no halt
     that is committed is overlooked and none commits before this claim does."""
-    if request.kind is RequestKind.CANCELLATION:
-        return Verdict("too-late") if now >= request.send_by else GO
+    if request.kind is RequestKind.CANCELLATION:  # whose clock is wrong knows of no session that it is over
+        return Verdict("too-late") if now >= request.send_by and not gate.clock_wrong else GO
     if now >= request.send_by:
         return Verdict("stream-blind" if gate.blind else "clock-wrong" if gate.clock_wrong else "too-late")
     reason = _own(recheck, order, request, now) or _stopped(gate, order, request) or standing.refusal(kst_date(now))

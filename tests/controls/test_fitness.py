@@ -60,6 +60,30 @@ async def test_row_19_p02_while_the_clocks_are_apart_only_cancellations_pass(lif
     assert await violations(life.urls.superuser) == []
 
 
+async def test_row_19_p15_a_sender_whose_clock_is_fast_does_not_take_the_session_for_over(life: Life) -> None:
+    """By its own clock the cancellation comes too late; by everybody else's the order still trades."""
+    resting = await life.submit()
+    await life.dispatch()
+    await life.receive(ack(life.gateway.sends[0].cl_ord_id))
+    ends = (await life.order())["session_ends"]
+    life.clock.advance(ends - timedelta(minutes=5) - life.clock.now())
+    await life.cancel(resting, "c1")
+    step(timedelta(minutes=10))
+    fast = replace(life.dispatcher, clock=ManualClock(ends + timedelta(minutes=5)))
+    assert await fast.dispatch_one([BROKER])
+    assert [row["state"] for row in await life.requests()] == ["acknowledged", "sent"]
+
+
+async def test_row_19_p02_whose_clock_is_right_sends_no_cancellation_after_the_session(life: Life) -> None:
+    resting = await life.submit()
+    await life.dispatch()
+    await life.receive(ack(life.gateway.sends[0].cl_ord_id))
+    await life.cancel(resting, "c1")
+    life.clock.advance((await life.order())["session_ends"] - life.clock.now())
+    await life.dispatch()
+    assert [(row["state"], row["reason"]) for row in await life.requests()][1] == ("refused", "too-late")
+
+
 async def test_row_19_an_order_whose_time_runs_out_meanwhile_says_why(life: Life) -> None:
     await life.submit()
     step(timedelta(seconds=6))
