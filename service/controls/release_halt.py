@@ -1,7 +1,7 @@
 """Release a halt: by somebody other than its setter and than the manager it names, with a reason.
 
-Refusals: halt-not-found 404 · halt-own-release 409 · halt-released 409 when somebody else has released it. Releasing again
-what one released oneself changes nothing and answers the same.
+Refusals: halt-not-found 404 · gate-busy 503 · halt-own-release 409 · halt-released 409 when somebody else has released it.
+Releasing again what one released oneself changes nothing and answers the same.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from service.core.clock import Clock
 from service.core.errors import Conflict, NotFound
 from service.core.principal import Principal
 from service.infra.db import Transaction
+from service.infra.gate import gated
 
 
 async def release_halt(
@@ -27,7 +28,7 @@ async def release_halt(
     principal: Principal,
     request_id: str | None,
 ) -> Halt:
-    async with transaction() as connection:
+    async with gated(transaction, "the halt is NOT released") as connection:
         found = await store.find_halt(connection, halt_id)
         if found is None:
             raise NotFound("halt-not-found", "There is no such halt.")

@@ -120,7 +120,7 @@ async def get_halts(
     "/halts/{halt_id}",
     summary="Release a halt",
     response_model=HaltOut,
-    responses=problem_responses(*CALLED, "halt-not-found", "halt-own-release", "halt-released"),
+    responses=problem_responses(*CALLED, "halt-not-found", "halt-own-release", "halt-released", "gate-busy"),
 )
 async def delete_halt(request: Request, halt_id: UUID, principal: Operator, reason: Reason) -> Response:
     """By somebody other than its setter. The halt stays in the list."""

@@ -12,24 +12,23 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.audit import append
 from service.controls import store
 from service.controls.model import Halt, Scope, UnderWay
 from service.core.clock import KST, Clock
-from service.core.errors import Invalid, Unavailable, Violation
+from service.core.errors import Invalid, Violation
 from service.core.ids import uuid7
 from service.core.principal import Principal
 from service.infra import idempotency
 from service.infra.db import Books, Transaction
+from service.infra.gate import gated
 from service.infra.idempotency import Answer, Intent
 
 ROUTE = "POST /v1/halts"
 LOOK_AGAIN_S = 0.05
 HOLD_S = 60  # longer than anything under way can take to settle
-LOCK_NOT_AVAILABLE = "55P03"
 
 TargetKnown = Callable[[AsyncConnection, Scope, str], Awaitable[bool]]
 UnderWayOf = Callable[[AsyncConnection, Scope, str | None], Awaitable[list[UnderWay]]]
@@ -60,19 +59,14 @@ async def set_halt(
 ) -> Answer:
     """The halt with the requests that were under way when it was set, and what became of them."""
     made = Halt(uuid7(), scope, _canonical(scope, target), reason, principal.user_id, switch.clock.now())
-    try:
-        async with switch.transaction(books=Books.ALL) as connection:
-            replay = await idempotency.stored(connection, intent)
-            if replay is not None:
-                return replay
-            await _check_target(switch, connection, made)
-            before = await _set(switch, connection, made, principal, request_id)
-            answer = _answer(made, before)
-            await idempotency.remember(connection, replace(intent, hold_s=HOLD_S if before else 0), answer)
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
-            raise
-        raise gate_busy() from None
+    async with gated(switch.transaction, "the halt is NOT set", books=Books.ALL) as connection:
+        replay = await idempotency.stored(connection, intent)
+        if replay is not None:
+            return replay
+        await _check_target(switch, connection, made)
+        before = await _set(switch, connection, made, principal, request_id)
+        answer = _answer(made, before)
+        await idempotency.remember(connection, replace(intent, hold_s=HOLD_S if before else 0), answer)
     switch.poke("orders")
     return await _settled(switch, made, before, answer, intent)
 
@@ -149,12 +143,3 @@ def halt_document(one: Halt) -> dict[str, Any]:
         "released_at": one.released_at.astimezone(KST) if one.released_at else None,
         "release_reason": one.release_reason,
     }
-
-
-def gate_busy() -> Unavailable:
-    return Unavailable(
-        "gate-busy",
-        "A claim has held the gate for too long, so the halt is NOT set. Repeat the call at once with the same key; "
-        "if it fails again, stop the workers.",
-        extra={"retry_after_seconds": 1},
-    )

@@ -70,8 +70,8 @@ ROWS = (
     ("halt-released", 409, "Halt released", "Somebody else released the halt before.", "Nothing needs doing."),
     ("lock-not-found", 404, "Lock not found", "There is no such lock of a broker.", "List the locks."),
     ("lock-released", 409, "Lock released", "Somebody else released the broker before.", "Nothing needs doing."),
-    ("gate-busy", 503, "Halt not set", "A claim held the gate for too long: the halt does not stand.",
-     "Repeat at once with the same Idempotency-Key; if it fails again, stop the workers."),
+    ("gate-busy", 503, "Nothing changed", "A claim held the gate for too long: a halt asked for does not stand.",
+     "Repeat at once, with the same Idempotency-Key if there is one; if it fails again, stop the workers."),
     # --- the mandate
     ("single-name-weight-exceeded", 422, "One name too heavy", "One name would weigh more than the mandate allows.",
      "Buy less of it."),

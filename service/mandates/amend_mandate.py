@@ -2,7 +2,7 @@
 send: the change passes the same gate as a halt, so no claim that looked before it commits after it (P16).
 
 Refusals: NotFound; Conflict (a status that cannot follow, a version that is not the present one, an account another
-mandate holds); Invalid (nothing to change, term, accounts, managers).
+mandate holds); Invalid (nothing to change, term, accounts, managers); Unavailable (gate-busy).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from service.core.clock import real_now
 from service.core.errors import Conflict, NotFound, nothing_to_change
 from service.core.principal import Principal
 from service.infra.db import Transaction
+from service.infra.gate import gated
 from service.mandates import store
 from service.mandates.create_mandate import check_term, contract_facts, record_universe
 from service.mandates.links import Author, set_accounts, set_managers
@@ -47,7 +48,7 @@ async def amend_mandate(
     request_id: str | None = None,
 ) -> Mandate:
     now, author = real_now(), Author(principal, request_id)
-    async with transaction() as connection:
+    async with gated(transaction, "the mandate is NOT changed") as connection:
         await shut_gate(connection)
         before = await store.find_mandate(connection, mandate_id, lock=True)
         if before is None:

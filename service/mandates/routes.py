@@ -146,7 +146,7 @@ async def get_mandate(request: Request, mandate_id: UUID, principal: Caller) -> 
     return MandateOut.of(mandate)
 
 
-@router.patch("/mandates/{mandate_id}", responses=problem_responses(*WRITE, "not-found", "conflict"))
+@router.patch("/mandates/{mandate_id}", responses=problem_responses(*WRITE, "not-found", "conflict", "gate-busy"))
 async def patch_mandate(request: Request, mandate_id: UUID, body: MandateChange, principal: Writer) -> MandateOut:
     """Amend a mandate. It holds for every order not yet sent."""
     given = {name: getattr(body, name) for name in type(body).model_fields}

@@ -13,6 +13,7 @@ from service.audit.append import record
 from service.core.errors import Conflict, NotFound, nothing_to_change
 from service.core.principal import Principal, Role
 from service.infra.db import Transaction
+from service.infra.gate import gated
 from service.people import store
 from service.people.model import User
 
@@ -28,7 +29,7 @@ async def change_user(
 ) -> User:
     if roles is None and active is None:
         raise nothing_to_change()
-    async with transaction() as connection:
+    async with gated(transaction, "the user is NOT changed") as connection:
         before = await store.find_user(connection, user_id, lock=True)
         if before is None:
             raise NotFound("not-found", "There is no such user.")

@@ -107,7 +107,7 @@ async def get_users(
     return UserPage(items=[UserOut.of(user) for user in page.items], next_cursor=page.next_cursor)
 
 
-@router.patch("/users/{user_id}", responses=problem_responses(*REFUSED, "not-found", "conflict"))
+@router.patch("/users/{user_id}", responses=problem_responses(*REFUSED, "not-found", "conflict", "gate-busy"))
 async def patch_user(request: Request, user_id: UUID, body: UserChange, principal: Administrator) -> UserOut:
     """Change the roles of a user, or switch the user off."""
     user = await change_user(

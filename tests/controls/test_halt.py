@@ -25,9 +25,12 @@ from service.core.ids import uuid7
 from service.core.principal import Principal, Role
 from service.gateway import OrderMessage, SendOutcome
 from service.infra import idempotency
-from service.infra.db import Database
+from service.infra.db import Books, Database, Whose
 from service.infra.idempotency import Answer
+from service.mandates.amend_mandate import Changes, amend_mandate
+from service.mandates.model import MandateStatus
 from service.orders.under_way import again, under_way
+from service.people.change_user import change_user
 from service.wiring import Targets
 from tests.conftest import DatabaseUrls
 from tests.executions.test_order_life import Life
@@ -211,6 +214,39 @@ async def slug_of(verb: Any) -> str:
     with pytest.raises(ServiceError) as refused:
         await verb
     return refused.value.slug
+
+
+@pytest.mark.parametrize("verb", ["set", "release", "mandate", "user"])
+async def test_p16_a_change_that_waits_in_vain_for_the_gate_says_so(desk: Desk, verb: str) -> None:
+    """And not that the database is away: the caller is told that nothing was changed, and to repeat it at once."""
+    life = desk.life
+    halt = await desk.press() if verb == "release" else Answer(0, b"")
+
+    @asynccontextmanager
+    async def impatient(*, books: Whose = Books.NONE) -> AsyncIterator[AsyncConnection]:
+        async with life.app.transaction(books=books) as connection:
+            await connection.execute(text("set local lock_timeout = '20ms'"))
+            yield connection
+
+    async def change() -> Any:
+        if verb == "set":
+            intent = idempotency.intent(user_id=desk.kim.user_id, route=ROUTE, key="k", body={})
+            switch = replace(desk.switch(), transaction=impatient)
+            return await set_halt(switch, Scope.FIRM, None, "test", principal=desk.kim, intent=intent, request_id="r")
+        if verb == "release":
+            return await release_halt(
+                transaction=impatient, clock=life.clock, poke=lambda _channel: None, halt_id=orjson.loads(halt.body)["id"],
+                reason="over", principal=desk.lee, request_id="r",
+            )  # fmt: skip
+        if verb == "mandate":
+            suspended = Changes(status=MandateStatus.SUSPENDED)
+            return await amend_mandate(transaction=impatient, mandate_id=life.world.mandate, changes=suspended)
+        return await change_user(transaction=impatient, user_id=life.world.manager.user_id, active=False)
+
+    async with life.worker.transaction() as connection:
+        await connection.execute(text("select version from halt_gate for share"))  # as a claim holds it
+        assert await slug_of(change()) == "gate-busy"
+    await change()
 
 
 async def test_p15_a_manager_who_is_of_operations_too_does_not_release_a_halt_that_names_him(desk: Desk) -> None:
