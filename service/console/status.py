@@ -33,11 +33,17 @@ class Named:
 
     reviews: Sequence[tuple[UUID, str]]
     outlived: Sequence[UUID]
+    in_doubt: Sequence[UUID]
 
 
 async def named(connection: AsyncConnection, clock: Clock) -> Named:
     """Those of the books that are open: the page is for every role, another manager's orders are not."""
-    return Named(await orders.reviews(connection, SHOWN), await orders.outlived(connection, kst_date(clock.now()), SHOWN))
+    today = kst_date(clock.now())
+    return Named(
+        reviews=await orders.reviews(connection, SHOWN),
+        outlived=await orders.outlived(connection, today, SHOWN),
+        in_doubt=await orders.in_doubt(connection, SHOWN),
+    )
 
 
 async def status(
@@ -138,6 +144,7 @@ async def _orders(connection: AsyncConnection, today: date, names: Named) -> Par
         "ok": not counts.get("unknown") and not review and not outlived,
         "requests": counts,
         "oldest_unknown_since": since.astimezone(KST).isoformat() if (since := await orders.oldest_unknown(connection)) else None,
+        "in_doubt": [str(one) for one in names.in_doubt],
         "needs_review": review,
         "reviews": [{"order": str(one), "why": why} for one, why in names.reviews],
         "waiting_for_second_person": await doubt_store.undecided(connection),
@@ -152,8 +159,8 @@ def _about_orders(review: int, outlived: Sequence[UUID], unknown: int) -> str:
         "Look at each order under reviews: a message about it is in quarantine (ilim messages list --state quarantined), or the "
         "broker took back an execution that nobody told here, or his list shows it otherwise: ask the broker.": review,
         "Ask the broker about each order under outlived: its day is over, and nothing tells how it ended.": outlived,
-        "Requests with an unknown outcome are being asked for; send nothing again. Where in_doubt of an order names a person as "
-        "owner, two people decide.": unknown,
+        "Requests with an unknown outcome are being asked for; send nothing again. Where in_doubt of an order (the page "
+        "names those of your books) names a person as owner, two people decide.": unknown,
     }
     return " ".join(sentence for sentence, needed in said.items() if needed)
 

@@ -245,6 +245,13 @@ async def oldest_unknown(connection: AsyncConnection) -> datetime | None:
     return (await connection.execute(question)).scalar()
 
 
+async def in_doubt(connection: AsyncConnection, limit: int) -> list[UUID]:
+    """Orders with a request whose outcome is unknown, by the books that are open; the oldest first."""
+    unknown = select(order_request.c.order_id).where(order_request.c.state == "unknown")
+    question = select(orders.c.id).where(orders.c.id.in_(unknown)).order_by(orders.c.id).limit(limit)
+    return list((await connection.execute(question)).scalars())
+
+
 async def open_by_broker(connection: AsyncConnection) -> dict[str, int]:
     question = select(orders.c.broker, func.count()).where(orders.c.closed.is_(False)).group_by(orders.c.broker)
     return {row[0]: row[1] for row in await connection.execute(question)}

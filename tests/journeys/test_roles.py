@@ -328,15 +328,18 @@ async def test_the_status_page_names_orders_of_the_callers_books_only(api: Api, 
     lasting = (await api.order(quantity=2)).json()["id"]
     await api.rows("update orders set needs_review = 'quarantined' where id = $1", UUID(reviewed))
     await api.rows("update orders set status = 'new', business_date = business_date - 1 where id = $1", UUID(lasting))
+    await api.rows("update order_request set state = 'unknown' where order_id = $1", UUID(lasting))
     try:
         for who, told in (("manager", True), ("operations", True), ("stranger", False), ("administrator", False)):
             said = (await api.call(who, "GET", "/v1/status")).json()["orders"]
+            assert (said["requests"]["unknown"], said["in_doubt"]) == (1, [lasting] * told), who
             assert (said["ok"], said["needs_review"]) == (False, 1), who
             assert [one["order"] for one in said["reviews"]] == [reviewed] * told, who
             assert said["outlived"] == [lasting] * told, who
     finally:
         await api.rows("update orders set needs_review = null where id = $1", UUID(reviewed))
         await api.rows("update orders set status = 'pending_new', business_date = $2 where id = $1", UUID(lasting), TODAY)
+        await api.rows("update order_request set state = 'queued' where order_id = $1", UUID(lasting))
 
 
 MORE = ["operations", "compliance", "approver", "administrator"]
