@@ -196,7 +196,17 @@ def unfit(error: Exception) -> bool:
     return isinstance(error, WRONG)
 
 
+OVERFILLED = {"ck_orders_executed_within_ordered", "ck_orders_remaining_within_ordered"}
+
+
 def word(error: Exception) -> str:
+    """The reason under which a message is set aside; whoever looks at it is told which constraint it met."""
     if isinstance(error, PositionMismatch):
         return "position-mismatch"
-    return "overfill" if isinstance(error, IntegrityError) else f"failed: {type(error).__name__}"
+    met = _constraint(error) if isinstance(error, IntegrityError) else None
+    return "overfill" if met in OVERFILLED else f"failed: {met or type(error).__name__}"
+
+
+def _constraint(error: IntegrityError) -> str | None:
+    """Its name, from the driver's own error, which SQLAlchemy wraps twice."""
+    return getattr(error.orig.__cause__, "constraint_name", None) if error.orig is not None else None
