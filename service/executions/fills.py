@@ -49,7 +49,8 @@ def new_fills(known: Whole, held: Sequence[Fill], dated: Dated, now: datetime, i
     order = known.order
     said = pushed((raw_id, report) for raw_id, report in known.evidence if isinstance(report, ExecutionReport))
     make = Maker(lambda trade, number: _fill(order, trade, number, dated, now), partial(_opposite, now))
-    counted = executed_by(facts_of(order, known.seen), known.reports) if inquiry else 0
+    listed = inquiry or any(one.source == "inquiry" for one in held)
+    counted = executed_by(facts_of(order, known.seen), known.reports) if listed else 0
     found = missing(held, said, make, inquiry, counted)
     for one in found.unresolved:
         log.error("bust.unresolved", order_id=str(order.id), exec_ref=one.exec_ref, evidence=str(one.evidence))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import accumulate
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -36,6 +37,9 @@ class Trade:
     asked_at: datetime | None = None  # of an inquiry: when it was asked, on the business clock
     also: tuple[UUID, ...] = ()  # further messages that say the same
     numbers: frozenset[str] = frozenset()  # all it was told under: some brokers number a repetition anew
+    corrects: bool = False  # the second half of a correction
+    cumulative: int | None = None  # the executed quantity it led to, as the stream tells it
+    after: int = 0  # so many reversals stand before it in the stream
 
     @property
     def key(self) -> Key:
@@ -88,7 +92,9 @@ def pushed(reports: Iterable[tuple[UUID, ExecutionReport]]) -> Pushed:
         if told is not None and not seen.overtaken(report):
             cumulative = told if report.exec_type in REVERSING else max(cumulative, told)
     said = [(report, before, tuple(evidences[place])) for place, (report, before) in first.items()]
-    trades = (_trade(report, evidences[place], numbers[place]) for place, (report, _) in first.items() if _executes(report))
+    behind = accumulate(report.exec_type in REVERSING for report, _, _ in said)
+    placed = zip(first, said, behind, strict=True)
+    trades = (_trade(one[0], one[2], numbers[place], after) for place, one, after in placed if _executes(one[0]))
     reversals = (_reversal(report, before, told_by) for report, before, told_by in said if report.exec_type in REVERSING)
     return Pushed(tuple(trades), tuple(reversals), cumulative)
 
@@ -106,7 +112,7 @@ def _reversal(report: ExecutionReport, before: int, evidences: tuple[UUID, ...])
     return Reversal(report.exec_ref_id, report.exec_id, drop, evidences, corrects, report.transact_time)
 
 
-def _trade(report: ExecutionReport, evidences: Sequence[UUID], numbers: Iterable[str]) -> Trade:
+def _trade(report: ExecutionReport, evidences: Sequence[UUID], numbers: Iterable[str], after: int) -> Trade:
     return Trade(
         quantity=report.last_quantity or 0,
         price=report.last_price or Decimal(0),
@@ -116,6 +122,9 @@ def _trade(report: ExecutionReport, evidences: Sequence[UUID], numbers: Iterable
         evidence=evidences[0],
         also=tuple(evidences[1:]),
         numbers=frozenset(numbers),
+        corrects=report.exec_type is ExecType.TRADE_CORRECT,
+        cumulative=report.cumulative_quantity,
+        after=after,
     )
 
 
@@ -169,8 +178,11 @@ def missing(
     """Fills that evidence shows and we do not hold: trades of the stream, reversals, then what only an inquiry shows, up to
     `counted`, the executed quantity by all evidence."""
     book = list(held)
-    _record(book, unrecorded([one for one in held if one.quantity > 0], said.trades), make)
-    unresolved = _reverse(book, said, make) if said.reversals else ()
+    _record(book, _untold(book, said, counted), make)
+    unresolved: tuple[Reversal, ...] = ()
+    if said.reversals:
+        unresolved = _reverse(book, said, make)
+        _record(book, _untold(book, said, counted), make)  # what a bust undid explains nothing that was made after it
     if inquiry:
         keys = [(one.quantity, one.price) for one in standing(book)]
         room = max(counted, said.cumulative) - sum(quantity for quantity, _ in keys)
@@ -282,6 +294,31 @@ def unrecorded(recorded: Sequence[Held], stream: Sequence[Trade]) -> list[Trade]
     if not others:
         return []
     return _beyond(Counter((one.quantity, one.price) for one in recorded if one.id not in taken), others)
+
+
+def _untold(held: Sequence[Held], said: Pushed, counted: int) -> list[Trade]:
+    """Trades of the stream with no fill yet, without those that an inquiry listed before the stream told them, as one sum or
+    at their average: together with what we hold they would be more than was ever counted, so they are in it, the earliest
+    first. What was busted since explains no trade that was made after the bust."""
+    new = unrecorded([one for one in held if one.quantity > 0], said.trades)
+    told = {evidence for one in said.trades for evidence in (one.evidence, *one.also)}
+    busts = {evidence: place for place, one in enumerate(said.reversals) for evidence in one.evidences}
+    until = {one.reverses: busts.get(one.evidence, 0) for one in held if one.reverses is not None}
+    listed = [one for one in held if one.quantity > 0 and one.evidence not in told]
+    if not listed:
+        return new
+    last = max(until.get(one.id, len(said.reversals)) for one in listed)
+    plain = [one for one in new if one.cumulative is not None and not one.corrects and one.after <= last]
+    counting = [one for one in held if one.quantity > 0 and (one.evidence not in told or one.id not in until)]
+    most = max([counted, *[one.cumulative or 0 for one in said.trades]])
+    held_and_new = sum(one.quantity for one in counting) + sum(one.quantity for one in plain)
+    excess = min(held_and_new - most, sum(one.quantity for one in listed))
+    again: set[UUID] = set()
+    for one in plain:
+        if one.quantity <= excess:
+            again.add(one.evidence)
+            excess -= one.quantity
+    return [one for one in new if one.evidence not in again]
 
 
 def unpushed(explained: Sequence[Key], inquiry: Sequence[Trade], room: int) -> list[Trade]:
