@@ -295,7 +295,8 @@ def cash_differs(first: CashRow, second: CashRow) -> bool:
 
 def merge_balances(rows: list[BalanceRow]) -> list[BalanceRow]:
     """One row per account. Pages and asset types repeat the cash; the same cash twice is one, differing cash is no
-    snapshot and raises WireError."""
+    snapshot and raises WireError. A holding that a later one repeats in every field is one too: counted twice it would be
+    sold twice, and two lots that are alike in all but their page cost no more than a refused sale."""
     merged: dict[AccountNumber, BalanceRow] = {}
     for row in rows:
         before = merged.get(row.account)
@@ -307,7 +308,8 @@ def _merged(first: BalanceRow, second: BalanceRow) -> BalanceRow:
     if any(cash_differs(one, other) for one in first.cash for other in second.cash):
         raise WireError("inconsistent", "cash changed while the balance was read")
     cash = first.cash + tuple(row for row in second.cash if row not in first.cash)
-    return BalanceRow(first.account, first.account_name or second.account_name, cash, first.holdings + second.holdings)
+    holdings = first.holdings + tuple(row for row in second.holdings if row not in first.holdings)
+    return BalanceRow(first.account, first.account_name or second.account_name, cash, holdings)
 
 
 def entries_of(rows: list[BalanceRow]) -> int:

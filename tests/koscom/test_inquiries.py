@@ -583,6 +583,15 @@ async def test_pages_of_one_account_are_one_balance() -> None:
     assert len(result.rows[0].cash) == 2
 
 
+async def test_a_holding_shown_by_two_asset_types_is_held_once() -> None:
+    """Shares counted twice would be sold twice."""
+    whole = ([row("balancelist")], None)
+    platform = gateway(pages(whole, whole), **with_profile(CYBER, asset_types=("EQTY", "FUND")))
+    result = await ask(platform, "balancelist")
+    assert isinstance(result, Complete)
+    assert [holding.quantity for holding in result.rows[0].holdings] == [300]
+
+
 async def test_p17_cash_that_changes_between_pages_is_no_snapshot() -> None:
     second = row("balancelist")
     second["cashBalInfo"][0]["cashBalance"] = 1
