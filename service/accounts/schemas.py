@@ -66,7 +66,9 @@ class AccountSynchronization(Strict):
     new: list[UUID] = Field(description="accounts seen for the first time")
     changed: list[UUID] = Field(description="accounts with another name, number or contract status, or back again")
     vanished: list[UUID] = Field(description="accounts a complete list no longer names")
-    incomplete: dict[str, str] = Field(description="broker → why its list broke off; nothing vanishes there")
+    incomplete: dict[str, str] = Field(
+        description="broker → why its list broke off, or `fault`, see the log; nothing vanishes there"
+    )
     unreadable: list[str] = Field(description="masked numbers of rows with an unknown contract status")
     openings: OpeningsOut | None = Field(description="null unless asked for")
 

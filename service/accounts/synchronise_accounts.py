@@ -1,7 +1,8 @@
 """Ask every broker for its discretionary accounts (일임 설정계좌) and take over what changed.
 
 Presence counts always: new and changed accounts are written even from a list that broke off. Absence counts only in a
-complete list: an `Incomplete` never makes an account vanish (P17). Each change has its own entry in the ledger.
+complete list: an `Incomplete` never makes an account vanish (P17). Each change has its own entry in the ledger. Each broker
+stands alone: what fails for one fails for no other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts import store
@@ -18,10 +20,16 @@ from service.audit.append import record
 from service.audit.evidence import Raw, Vault
 from service.controls.store import shut_gate
 from service.core.clock import Clock
+from service.core.errors import Unavailable
 from service.core.ids import uuid7
 from service.core.principal import Principal
 from service.gateway import AccountRow, CallClass, Gateway, Incomplete, Inquiry
-from service.infra.db import Books, Transaction
+from service.infra.db import Books, Transaction, is_away, is_full
+from service.infra.gate import gated
+
+log = structlog.get_logger()
+
+FAULT = "fault"  # not the broker's answer but our reading of it broke: the log has the error
 
 
 @dataclass
@@ -34,6 +42,13 @@ class AccountsDiff:
     incomplete: dict[str, str] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)  # masked numbers of rows with an undocumented contract status
 
+    def add(self, other: "AccountsDiff") -> None:
+        self.new += other.new
+        self.changed += other.changed
+        self.vanished += other.vanished
+        self.incomplete |= other.incomplete
+        self.unreadable += other.unreadable
+
 
 async def synchronise_accounts(
     *,
@@ -45,22 +60,32 @@ async def synchronise_accounts(
     principal: Principal | None = None,
     request_id: str | None = None,
 ) -> AccountsDiff:
-    """`brokers` are company codes."""
-    diff = AccountsDiff()
+    """`brokers` are company codes. Raises, after every broker had its turn, what the database says while it is away or busy, and
+    Unavailable `gate-busy`: then it is worth repeating."""
+    diff, passing = AccountsDiff(), None
     for broker in brokers:
-        answer = await gateway.accounts(broker, CallClass.ROUTINE)
-        now = clock.now()
-        async with transaction(books=Books.ALL) as connection:
-            raw_ids = await vault.keep(connection, [Raw("inquiry", page, now) for page in answer.pages])
-            changes = await _take_over(connection, broker, answer, now, diff)
-            if any(_takes_away(kind, facts) for kind, _, facts in changes):
-                await shut_gate(connection)  # no claim that has looked before commits after this
-            reason = diff.incomplete.get(broker)
-            body = {"rows": len(answer.rows), "incomplete": reason, "raw_ids": raw_ids}
-            told = [*changes, ("accounts.synchronised", ("broker", broker), body)]
-            for kind, subject, facts in told:
-                await record(connection, kind=kind, subject=subject, body=facts, principal=principal, request_id=request_id)
+        try:
+            answer = await gateway.accounts(broker, CallClass.ROUTINE)
+            now = clock.now()
+            async with gated(transaction, f"the accounts of broker {broker} are NOT taken over", books=Books.ALL) as connection:
+                raw_ids = await vault.keep(connection, [Raw("inquiry", page, now) for page in answer.pages])
+                found, changes = await _take_over(connection, broker, answer, now)
+                body = {"rows": len(answer.rows), "incomplete": found.incomplete.get(broker), "raw_ids": raw_ids}
+                for kind, subject, facts in [*changes, ("accounts.synchronised", ("broker", broker), body)]:
+                    await record(connection, kind=kind, subject=subject, body=facts, principal=principal, request_id=request_id)
+        except Exception as error:
+            log.exception("accounts.failed", broker=broker)
+            diff.incomplete[broker] = FAULT
+            passing = passing or (error if _passes(error) else None)
+        else:
+            diff.add(found)
+    if passing is not None:
+        raise passing
     return diff
+
+
+def _passes(error: Exception) -> bool:
+    return isinstance(error, Unavailable) or is_away(error) or is_full(error)
 
 
 Change = tuple[str, tuple[str, UUID | str], dict[str, Any]]
@@ -72,6 +97,17 @@ def _takes_away(kind: str, facts: Mapping[str, Any]) -> bool:
 
 
 async def _take_over(
+    connection: AsyncConnection, broker: str, answer: Inquiry[AccountRow], now: datetime
+) -> tuple[AccountsDiff, list[Change]]:
+    """What was found of this broker alone: if it is rolled back, it was not found."""
+    diff = AccountsDiff()
+    changes = await _changes(connection, broker, answer, now, diff)
+    if any(_takes_away(kind, facts) for kind, _, facts in changes):
+        await shut_gate(connection)  # no claim that has looked before commits after this
+    return diff, changes
+
+
+async def _changes(
     connection: AsyncConnection, broker: str, answer: Inquiry[AccountRow], now: datetime, diff: AccountsDiff
 ) -> list[Change]:
     known = {account.number: account for account in await store.accounts_of(connection, broker)}

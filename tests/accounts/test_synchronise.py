@@ -1,12 +1,15 @@
 """Account lists and balances as brokers give them: presence counts, absence only when the answer is whole."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from asyncpg import LockNotAvailableError
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
 from service.accounts import store
@@ -16,9 +19,10 @@ from service.accounts.take_opening import FAULT, Openings, take_opening
 from service.audit.evidence import Vault
 from service.audit.tables import record
 from service.core.clock import KST, ManualClock
+from service.core.errors import Unavailable
 from service.core.secret import AccountNumber
 from service.gateway import CallClass
-from service.infra.db import Books, Database
+from service.infra.db import Books, Database, Whose
 from service.market.store import close_days
 from tests.accounts.books import SAMSUNG
 from tests.accounts.platform import Platform, account_row, balance, cash_row, complete, holding_row, incomplete
@@ -52,9 +56,10 @@ class House:
             "gateway": platform,
             "vault": VAULT,
         }
+        self.brokers = [BROKER]
 
     async def accounts(self) -> AccountsDiff:
-        return await synchronise_accounts(**self.tools, brokers=[BROKER])
+        return await synchronise_accounts(**self.tools, brokers=self.brokers)
 
     async def openings(self) -> Openings:
         return await take_opening(**self.tools)
@@ -113,6 +118,43 @@ async def test_an_account_comes_back(house: House, platform: Platform) -> None:
     platform.account_lists[BROKER] = whole
     assert len((await house.accounts()).changed) == 2
     assert (await house.known())["111"].vanished_at is None
+
+
+async def test_p17_what_fails_for_one_broker_fails_for_no_other(house: House, platform: Platform) -> None:
+    """A list the wire breaks over, and one that cannot be written: nothing of it counts as found, the others are taken over."""
+    house.brokers = ["00990", "00992", BROKER]
+    platform.account_lists["00992"] = complete(account_row("777"), account_row("888", name="\x00"))
+    with capture_logs() as lines:
+        diff = await house.accounts()
+    known = await house.known()
+    assert diff.incomplete == {"00990": FAULT, "00992": FAULT}
+    assert diff.new == [known["111"].id, known["222"].id]
+    assert [line["broker"] for line in lines if line["event"] == "accounts.failed"] == ["00990", "00992"]
+
+
+async def test_p16_a_list_that_takes_a_right_away_while_a_claim_holds_the_gate_says_so(
+    house: House, platform: Platform, worker_database: Database
+) -> None:
+    """That broker's accounts stay as they were, the next broker's are taken over; whoever asked is told to come back."""
+    await house.accounts()
+    house.brokers = [BROKER, "00992"]
+    platform.account_lists |= {BROKER: complete(account_row("222", status="1")), "00992": complete(account_row("777"))}
+
+    @asynccontextmanager
+    async def impatient(*, books: Whose = Books.NONE) -> AsyncIterator[AsyncConnection]:
+        async with worker_database.transaction(books=books) as connection:
+            await connection.execute(text("set local lock_timeout = '20ms'"))
+            yield connection
+
+    house.tools["transaction"] = impatient
+    async with worker_database.transaction() as connection:
+        await connection.execute(text("select version from halt_gate for share"))  # as a claim holds it
+        with pytest.raises(Unavailable) as refused:
+            await house.accounts()
+    assert (refused.value.slug, BROKER in refused.value.detail) == ("gate-busy", True)
+    assert (await house.known())["111"].vanished_at is None
+    again = await house.accounts()
+    assert (len(again.vanished), again.new) == (1, [])  # the other broker's was new before
 
 
 async def test_an_undocumented_contract_status_is_reported_and_harms_nothing(house: House, platform: Platform) -> None:
