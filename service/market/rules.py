@@ -55,6 +55,11 @@ def price_limits(ticks: Ticks, base: Decimal, product: Product, on: date, levera
     return PriceLimits(upper=ticks.floor(product, base + width, on), lower=base - width)
 
 
+def unlimited(product: Product, *, liquidation: bool) -> bool:
+    """Whether the exchange sets no price limit for the paper: 정리매매 and ELW."""
+    return liquidation or product in UNLIMITED
+
+
 def check_limits(
     ticks: Ticks,
     *,
@@ -67,7 +72,7 @@ def check_limits(
 ) -> LimitCheck:
     """The supplied limits win; ours only cross-check them. When they disagree nobody trades until a person has looked:
     a wrong limit lets a fat finger through."""
-    if liquidation or product in UNLIMITED:
+    if unlimited(product, liquidation=liquidation):
         return LimitCheck(None)
     supplied = f"{_text(upper)} / {_text(lower)}"
     if upper is None or lower is None:

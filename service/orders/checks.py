@@ -14,6 +14,8 @@ from service.core.clock import kst_date
 from service.core.errors import Violation
 from service.core.money import Won, amount, plain
 from service.gateway import OrderType, Session, Side, TimeInForce
+from service.market.model import Product
+from service.market.rules import unlimited
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,26 @@ def price_violations(price: Decimal, instrument: InstrumentFacts, tick: Decimal 
 
 
 def _price(wish: Wish, facts: Facts) -> list[Violation]:
-    if wish.price is None or facts.instrument is None or facts.instrument.base_price is None:
+    if facts.instrument is None or facts.instrument.base_price is None:
         return []
+    if wish.price is None:
+        return _unpriced(wish, facts.instrument)
     return price_violations(wish.price, facts.instrument, facts.tick)
+
+
+def _unpriced(wish: Wish, instrument: InstrumentFacts) -> list[Violation]:
+    """A market buy is held back at the upper limit: where there is none, it may cost any multiple of what is held back."""
+    free = unlimited(Product(instrument.product), liquidation=instrument.liquidation)
+    if wish.side is Side.SELL or not (free or instrument.upper_limit is None):
+        return []
+    return [
+        Violation(
+            "market-buy-without-limit",
+            "order_type",
+            "The instrument has no upper price limit today (정리매매, ELW), so nobody knows what a market buy would cost. "
+            "Give a limit order.",
+        )
+    ]
 
 
 def _contract(_wish: Wish, facts: Facts) -> list[Violation]:
@@ -231,7 +250,8 @@ def violations(wish: Wish, facts: Facts) -> list[Violation]:
 def worst_price(wish: Wish, instrument: InstrumentFacts) -> Decimal:
     """The price a reservation is made at: the limit, or for priceless orders the day's upper limit.
 
-    Without any upper limit (정리매매) twice the base price stands for it: a firm's own bound, not the market's.
+    Without any upper limit (정리매매) twice the base price stands for it in the value of a market sell: a firm's own bound,
+    not the market's. A market buy is refused there.
     """
     if wish.price is not None:
         return wish.price

@@ -58,8 +58,8 @@ SUBMITTING = (
     "turnover-exceeded", "single-name-weight-exceeded", "four-eyes-required", "price-limits-disagree", "price-deviation",
     "quantity-not-positive", "quantity-too-large", "quantity-not-in-lots",
     "price-required", "price-not-allowed", "price-not-positive", "price-off-tick", "price-above-limit",
-    "price-below-limit", "no-opening-balance", "insufficient-holding", "insufficient-cash", "twin-in-doubt",
-    "client-order-id-used", "instrument-required",
+    "price-below-limit", "market-buy-without-limit", "no-opening-balance", "insufficient-holding", "insufficient-cash",
+    "twin-in-doubt", "client-order-id-used", "instrument-required",
 )  # fmt: skip
 AMENDING = (
     "halted", "broker-drift", "stream-blind", "clock-wrong",

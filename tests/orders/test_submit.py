@@ -154,6 +154,27 @@ async def test_a_refusal_names_the_rule_and_changes_nothing_but_the_ledger(
     assert replay.body == answer.body
 
 
+NO_LIMIT = [
+    ("liquidation", "update instrument_day set liquidation = true, upper_limit = null, lower_limit = null"),
+    ("liquidation-with-limits-given", "update instrument_day set liquidation = true, upper_limit = 999999999, lower_limit = 1"),
+    ("elw", "update instrument set product = 'elw'"),
+]
+
+
+@pytest.mark.parametrize("change", [change for _, change in NO_LIMIT], ids=[name for name, _ in NO_LIMIT])
+async def test_a_market_buy_of_a_paper_without_price_limit_is_refused(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock, change: str
+) -> None:
+    """Twice the base price was held back: in 정리매매 it could fill at ten times that, with cash the client has not got."""
+    world = await make_world(database_urls.superuser)
+    await fetch(database_urls.superuser, change)
+    refused = await place(database, clock, world, order_type=OrderType.MARKET, price=None)
+    assert (refused.status, orjson.loads(refused.body)["type"]) == (422, "/problems/market-buy-without-limit")
+    sold = await place(database, clock, world, key="k2", order_type=OrderType.MARKET, price=None, side=Side.SELL)
+    limited = await place(database, clock, world, key="k3", price=Decimal(90_000))
+    assert (sold.status, limited.status) == (201, 201)
+
+
 async def test_every_failed_check_is_listed(database: Database, database_urls: DatabaseUrls, clock: ManualClock) -> None:
     world = await make_world(database_urls.superuser, contract="1", mandate_status="suspended")
     answer = await place(database, clock, world, price=Decimal(91_150), quantity=2_000)
