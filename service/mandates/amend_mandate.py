@@ -44,13 +44,15 @@ async def amend_mandate(
     transaction: Transaction,
     mandate_id: UUID,
     changes: Changes,
+    seen_by: UUID | None = None,
     principal: Principal | None = None,
     request_id: str | None = None,
 ) -> Mandate:
+    """`seen_by`: the manager whose mandates alone may be changed; None changes any."""
     now, author = real_now(), Author(principal, request_id)
     async with gated(transaction, "the mandate is NOT changed") as connection:
         await shut_gate(connection)
-        before = await store.find_mandate(connection, mandate_id, lock=True)
+        before = await store.find_mandate(connection, mandate_id, seen_by=seen_by, lock=True)
         if before is None:
             raise NotFound("not-found", "There is no such mandate.")
         after = _apply(before, changes)

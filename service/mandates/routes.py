@@ -153,7 +153,11 @@ async def patch_mandate(request: Request, mandate_id: UUID, body: MandateChange,
     limits = body.limits.value() if body.limits is not None else None
     changes = Changes(**{**given, "limits": limits, "fee_schedule": _fees(body)})
     mandate = await amend_mandate(
-        transaction=request.app.state.wiring.transaction, mandate_id=mandate_id, changes=changes, **_who(principal)
+        transaction=request.app.state.wiring.transaction,
+        mandate_id=mandate_id,
+        changes=changes,
+        seen_by=seen_by(principal),
+        **_who(principal),
     )
     return MandateOut.of(mandate)
 

@@ -371,6 +371,23 @@ async def test_a_manager_with_another_role_sees_a_managers_books(api: Api, ids: 
         await roles(api, "manager")
 
 
+@pytest.mark.parametrize("more", ["operations", "administrator"])
+async def test_a_manager_who_may_change_mandates_takes_no_other_managers(api: Api, ids: dict[str, str], more: str) -> None:
+    """What he may not see he may not change either: else he would give himself its books, and learn of it in the answer."""
+    mandate, himself = f"/v1/mandates/{ids['mandate_id']}", str(api.world.other_manager.user_id)
+    await roles(api, "manager", more)
+    try:
+        before = await api.business()
+        for change in ({"manager_ids": [himself]}, {"name": "taken"}, {"name": "taken", "version": 99}):
+            answer = await api.call("stranger", "PATCH", mandate, json=change)
+            absent = await api.call("stranger", "PATCH", f"/v1/mandates/{nowhere()}", json=change)
+            assert shape(answer) == shape(absent), change
+            assert answer.status_code == 404
+        assert await api.business() == before
+    finally:
+        await roles(api, "manager")
+
+
 async def test_who_is_no_manager_any_more_sees_no_account_though_the_mandate_still_names_him(api: Api) -> None:
     await roles(api, "administrator")
     try:
