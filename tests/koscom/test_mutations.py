@@ -254,8 +254,11 @@ def judge(api: str, result: Complete[Any], raw: bytes) -> None:
 
 
 def two(api: str) -> list[Any]:
-    """Two rows, of two orders."""
-    return [row(api), row(api, **({"orderNo": "0000012346"} if api == "orderdetail" else {}))]
+    """Two rows, of two orders or with two holdings."""
+    second = row(api, **({"orderNo": "0000012346"} if api == "orderdetail" else {}))
+    if api == "balancelist":
+        second["securitiesBalInfo"][0]["qty"] = 7
+    return [row(api), second]
 
 
 def figures(row: dict[str, Any]) -> list[Any]:
@@ -263,13 +266,25 @@ def figures(row: dict[str, Any]) -> list[Any]:
     return [said(row.get("crcyCode")) or "KRW", *(number(row.get(name)) for name in names)]
 
 
+def line(row: dict[str, Any]) -> list[Any]:
+    """All that a reader knows of a holding."""
+    named = listed(row["isinInfo"])
+    codes = [[said(one.get("isinType")) or "", code] for one in named if (code := said(one.get("isinCode"))) is not None]
+    name = next((name for one in named if (name := said(one.get("isinName"))) is not None), None)
+    sums = [number(row.get(each)) for each in ("qty", "valAtTrade", "valAtCur")]
+    return [*sums, said(row.get("assetType")), name, codes]
+
+
 def merged(wire: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a later row of the account repeats in every field is there once."""
     cash: list[Any] = []
+    held: list[Any] = []
     for one in wire:
-        known = [figures(row) for row in cash]
+        known, lines = [figures(row) for row in cash], [line(row) for row in held]
         rows = listed(either(one, "cashBalInfo", "cachBalInfo"))
         cash += [row for row in rows if one is wire[0] or figures(row) not in known]
-    return {"cashBalInfo": cash, "securitiesBalInfo": [held for one in wire for held in listed(one["securitiesBalInfo"])]}
+        held += [row for row in listed(one["securitiesBalInfo"]) if line(row) not in lines]
+    return {"cashBalInfo": cash, "securitiesBalInfo": held}
 
 
 @pytest.mark.parametrize("api", list(BLOCKS))
