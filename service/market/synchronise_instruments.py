@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.audit.append import record
 from service.core.clock import Clock, kst_date
+from service.core.money import MAX_QUANTITY
 from service.core.principal import Principal
 from service.gateway import Complete, Failure, Gateway, Incomplete, Inquiry, InstrumentMaster, ListedInstrument
 from service.infra.db import Transaction
@@ -108,7 +109,7 @@ def _trouble(row: ListedInstrument, answer: InstrumentMaster | Failure) -> Instr
         return answer.reason
     if answer.isin != row.isin:
         return "wrong-instrument"
-    if answer.base_price <= 0 or answer.trading_unit <= 0:
+    if answer.base_price < 1 or not 0 < answer.trading_unit <= MAX_QUANTITY:  # in won and shares; no table would hold them
         return "impossible-figures"
     return answer
 

@@ -66,7 +66,10 @@ async def test_a_second_reading_updates_the_day(database: Database, clock: Manua
         (Failure("timeout", ""), "timeout"),
         (replace(SAMSUNG, isin=KODEX.isin), "wrong-instrument"),
         (replace(SAMSUNG, base_price=Decimal(0)), "impossible-figures"),
+        (replace(SAMSUNG, base_price=Decimal("0.00001")), "impossible-figures"),
+        (replace(SAMSUNG, trading_unit=3_000_000_000), "impossible-figures"),
     ],
+    ids=["lost", "other", "price-zero", "price-too-fine", "unit-too-large"],
 )
 async def test_a_master_that_cannot_be_used_leaves_the_older_day(
     database: Database, clock: ManualClock, platform: Platform, answer: InstrumentMaster | Failure, reason: str
