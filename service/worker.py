@@ -154,6 +154,7 @@ class Worker:
         """Until `stopping` is set."""
         async with self.wiring.transaction() as connection:
             began = await gate(connection, None)
+        self.fitness.look(began)
         self.dispatcher = replace(self.dispatcher, epoch=began.cluster_epoch)
         self.sender.dispatcher = self.dispatcher
         try:
@@ -239,7 +240,7 @@ class Worker:
         await self._loop("feed", "orders.changed", numbered)
 
     async def _sweep(self, held: leases.Held) -> None:
-        while not held.lost.is_set():
+        while not (held.lost.is_set() or self.fitness.clock_wrong):  # a worker whose clock is right takes them over
             await self.sweeper.sweep()
             await asyncio.sleep(self.rhythm.pause_s)
 
@@ -273,6 +274,8 @@ class Worker:
         return scheduler
 
     async def _tick(self) -> None:
+        if self.fitness.clock_wrong:  # it would open another day's books, and take other days' slots
+            return
         now = self.wiring.clock.now()
         try:
             calendar = (await self.wiring.market.rules()).calendar

@@ -1,20 +1,26 @@
 """The worker's loops: nothing that ends them goes unheard."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from service.audit.evidence import Vault
-from service.core.clock import ManualClock
-from service.gateway import AccountRow, CallClass, Inquiry
+from service.controls.store import gate
+from service.core import clock as clocks
+from service.core.clock import KST, ManualClock
+from service.core.secret import AccountNumber
+from service.gateway import AccountRow, BalanceRow, BrokerProfile, CallClass, Inquiry
 from service.infra.db import Database
-from service.worker import DAILY, _until_lost
-from tests.accounts.platform import Platform, complete
+from service.market.book import MarketBook
+from service.worker import DAILY, Worker, _until_lost
+from tests.accounts.platform import Platform, balance, cash_row, complete, incomplete
 from tests.conftest import DatabaseUrls
-from tests.makers import BROKER, TODAY, make_world
+from tests.makers import BROKER, PROFILE, TODAY, fetch, make_world
+
+NEXT_MORNING = datetime(2026, 11, 24, 7, 0, tzinfo=KST)
 
 
 async def test_what_work_under_a_lease_raises_is_raised() -> None:
@@ -46,6 +52,57 @@ class Listening(Platform):
     async def accounts(self, broker: str, call_class: CallClass) -> Inquiry[AccountRow]:
         self.asked.append(broker)
         return await super().accounts(broker, call_class)
+
+
+class Brokers(Listening):
+    """What a worker asks of its gateway when it is made, besides."""
+
+    def brokers(self) -> list[BrokerProfile]:
+        return [PROFILE]
+
+    async def calls_left(self, _service: object, _class: CallClass) -> int:
+        return 1000
+
+    def profile(self, _broker: str) -> BrokerProfile:
+        return PROFILE
+
+    async def balance(self, _broker: str, account: AccountNumber, _class: CallClass) -> Inquiry[BalanceRow]:
+        return complete(balance(account.reveal(), (cash_row(1_000, 2),)), asked_at=NEXT_MORNING)
+
+
+@pytest.fixture
+def platform() -> Brokers:
+    return Brokers(account_lists={BROKER: incomplete("timeout")})
+
+
+@pytest.fixture
+def worker(worker_database: Database, platform: Brokers) -> Worker:
+    wiring: Any = SimpleNamespace(
+        transaction=worker_database.transaction, hot=worker_database.hot, gateway=platform, vault=Vault(bytes(32)),
+        clock=ManualClock(NEXT_MORNING), market=MarketBook(worker_database.transaction, fresh_s=0), brokers=(BROKER,),
+        notifier=SimpleNamespace(poke=lambda _channel: None), koscom=SimpleNamespace(com_id="F0001"),
+        settings=SimpleNamespace(licence_valid=lambda _day: True),
+    )  # fmt: skip
+    return Worker(wiring)
+
+
+@pytest.mark.parametrize("hours", [0, 22])
+async def test_row_19_whose_clock_is_wrong_opens_no_other_days_books(
+    database_urls: DatabaseUrls, worker: Worker, hours: int
+) -> None:
+    """22 hours fast it closed the accounts in the middle of the day, and the next morning's jobs had run already."""
+    await make_world(database_urls.superuser, opened_on=TODAY)
+    clocks.stand_in(wall=lambda: datetime.now(UTC) + timedelta(hours=hours))
+    try:
+        async with worker.wiring.transaction() as connection:
+            worker.fitness.look(await gate(connection, None))
+        await worker._tick()
+    finally:
+        clocks.stand_in()
+    opened = await fetch(database_urls.superuser, "select distinct opened_on from cash")
+    slots = await fetch(database_urls.superuser, "select job from job_run")
+    assert [one["opened_on"] for one in opened] == [TODAY if hours else NEXT_MORNING.date()]
+    assert bool(slots) is not bool(hours)
 
 
 @pytest.mark.parametrize("name", ["accounts", "openings"])

@@ -20,6 +20,7 @@ class Fitness:
     """Of one worker. `schema`: the migrations its code was written for."""
 
     schema: str
+    clock_wrong: bool = False  # nobody knows which day and session it is: no daily jobs, no sweeps
     _told: set[str] = field(default_factory=set)
 
     def look(self, gate: Gate) -> None:
@@ -27,6 +28,7 @@ class Fitness:
         CLOCK_AHEAD.set(gate.clock_ahead.total_seconds())
         self._note("worker.clock_off", abs(gate.clock_ahead) > CLOCK_ALARM, ahead_s=gate.clock_ahead.total_seconds(),
                    what_now=SET_RIGHT)  # fmt: skip
+        self.clock_wrong = gate.clock_wrong
         UNFIT.labels("clock").set(gate.clock_wrong)
         self._note("worker.other_tables", gate.schema != self.schema, present=gate.schema, wanted=self.schema,
                    what_now=SAME_VERSION)  # fmt: skip

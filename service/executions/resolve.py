@@ -13,7 +13,11 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.accounts.model import Account
+from service.accounts.store import find_account
 from service.audit import append
+from service.controls.model import CLOCK_LIMIT
+from service.controls.store import gate
 from service.executions.apply import Applier
 from service.executions.sighting import may_be
 from service.gateway import Complete, Inquiry, OrderRow, RequestKind
@@ -46,6 +50,18 @@ async def worth_asking(connection: AsyncConnection, found: Sequence[Order], now:
     """Those of the orders whose next look is due. What waits for people is looked at less and less often."""
     steps = await doubt_store.steps_of(connection, [one.id for one in found]) if found else {}
     return [one for one in found if due(one, steps.get(one.id, ()), now)]
+
+
+async def askable(applier: Applier, account_id: UUID) -> Account | None:
+    """The account, unless this machine's clock is fast: by it a session would be over that still trades, and a list that shows
+    an order standing would end it (I3). Who is slow ends nothing too soon."""
+    async with applier.transaction() as connection:
+        ahead = (await gate(connection, None)).clock_ahead
+        account = await find_account(connection, account_id)
+    if ahead <= CLOCK_LIMIT:
+        return account
+    log.warning("sweep.incomplete", broker=account and account.broker, account_id=str(account_id), reason="clock-wrong")
+    return None
 
 
 async def before_asking(applier: Applier, account_id: UUID, day: date) -> None:

@@ -14,7 +14,6 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.model import Account
-from service.accounts.store import find_account
 from service.audit import append
 from service.audit.evidence import Raw
 from service.core.clock import KST, kst_date, monotonic
@@ -25,7 +24,7 @@ from service.executions.drift import Drift, of_answer, of_side
 from service.executions.fills import Dated
 from service.executions.impossible import Impossible
 from service.executions.merge import merge
-from service.executions.resolve import after_asking, before_asking, note_outcomes, worth_asking
+from service.executions.resolve import after_asking, askable, before_asking, note_outcomes, worth_asking
 from service.executions.rounds import TARGET, Rounds, interval
 from service.executions.settle import unfit
 from service.executions.sight import Seen, sight, sight_stranger
@@ -195,8 +194,7 @@ def _unsure(order: Order, now: datetime) -> bool:
 async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -> Shown:
     """One inquiry of an account's day, applied to its orders."""
     account_id, day = place
-    async with applier.transaction() as connection:
-        account = await find_account(connection, account_id)
+    account = await askable(applier, account_id)
     if account is None:
         return Shown.NOTHING
     await before_asking(applier, account_id, day)

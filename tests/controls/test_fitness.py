@@ -17,11 +17,15 @@ from service.controls.model import Gate
 from service.core import clock as clocks
 from service.core.clock import ManualClock
 from service.core.errors import Unavailable
+from service.executions.sweep import Sweeper, sweep_account
+from service.gateway import CallClass
 from service.infra import migrations
 from service.infra.db import Database
+from service.orders.model import ROWS_ARE_LATE
 from tests.conftest import DatabaseUrls
 from tests.executions.test_order_life import Life, ack
-from tests.makers import BROKER, make_world
+from tests.executions.test_order_trouble import Asked, row
+from tests.makers import BROKER, TODAY, make_world
 from tests.orders.test_submit import place
 
 SKEWS = {"six-seconds-slow": timedelta(seconds=-6), "ten-minutes-fast": timedelta(minutes=10)}
@@ -152,3 +156,26 @@ async def _gate(life: Life) -> Gate:
 
 def _figure(metric: Any) -> float:
     return float(metric.collect()[0].samples[0].value)
+
+
+async def test_row_19_i3_whose_clock_is_fast_ends_no_order_that_still_trades(life: Life) -> None:
+    """By its own clock the session was over, so a list that shows the remainder standing ended the order as expired."""
+    await life.submit()
+    await life.dispatch()
+    await life.receive(ack(life.gateway.sends[0].cl_ord_id))
+    over = (await life.order())["session_ends"] + ROWS_ARE_LATE
+    step(over - life.clock.now())
+    gateway: Any = Asked(life, [row(life)])
+    applier = replace(life.applier, clock=ManualClock(over), gateway=gateway)
+    life.clock.moment, morning = over, life.clock.now()
+    await Sweeper(applier, plenty).sweep()
+    assert not await sweep_account(applier, (life.world.account, TODAY), CallClass.RESOLVE)
+    assert ((await life.order())["status"], gateway.asked) == ("new", [])
+    clocks.stand_in()
+    life.clock.moment = morning
+    assert await sweep_account(replace(life.applier, gateway=gateway), (life.world.account, TODAY), CallClass.RESOLVE)
+    assert (await life.order())["status"] == "new"
+
+
+async def plenty() -> int:
+    return 1000
