@@ -90,9 +90,13 @@ def _check_query(body: Json, query: Json) -> None:
         return
     if not isinstance(echo, dict):
         raise WireError("unreadable-block", "queryParameter")
-    for name in ("qrAccNo", "qrOrderDate", "qrAssetType", "qrFromDate", "qrToDate"):
+    for name in ("qrAccNo", "qrOrderDate", "qrAssetType", "qrSellBuyType", "qrFromDate", "qrToDate"):
         said, asked = echo.get(name), query.get(name)
         if not absent(said) and not absent(asked) and str(said).strip() != str(asked).strip():
+            raise WireError("echo-mismatch", name)
+    for name in ("qrIsinCode", "qrOrderNo"):  # never asked for: a list narrowed to one of them leaves the others out
+        said = echo.get(name)
+        if not absent(said) and str(said).strip(" 0"):
             raise WireError("echo-mismatch", name)
 
 

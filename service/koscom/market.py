@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from service.core.clock import Clock
@@ -26,13 +26,13 @@ from service.koscom.wire import (
     need_whole,
     parse_object,
     read_time,
-    rows_of,
     whole,
 )
 
 Market = Literal["kospi", "kosdaq"]
 Row = TypeVar("Row", ListedInstrument, date)
 NAMES = ("isuKorAbbrv", "isuKorAbbr", "isuKorNm")
+CODE_LENGTH = 40  # documented ones have nine and twelve
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class MarketData:
 
     async def instruments(self, market: Market) -> Inquiry[ListedInstrument]:
         path = self.config.paths.instruments.format(market=market)
-        return await self._inquiry(path, lambda body: listed(body, market))
+        return await self._inquiry(path, "isuLists", lambda row: listed(row, market))
 
     async def holidays(self) -> Inquiry[date]:
-        return await self._inquiry(self.config.paths.holidays.format(nation=self.config.nation), closing_days)
+        return await self._inquiry(self.config.paths.holidays.format(nation=self.config.nation), "lists", closing_day)
 
     async def master(self, market: Market, short_code: str) -> InstrumentMaster | Failure:
         found = await self._get(self.config.paths.master.format(market=market, code=quote(short_code, safe="")))
@@ -64,15 +64,18 @@ class MarketData:
             return Failure("echo-mismatch", "another issue's master")
         return master
 
-    async def _inquiry(self, path: str, read: Callable[[Json], list[Row]]) -> Inquiry[Row]:
+    async def _inquiry(self, path: str, name: str, read: Callable[[Any], Row]) -> Inquiry[Row]:
         asked_at = self.clock.now()
         found = await self._get(path)
         if isinstance(found, Lost):
             return Incomplete(found.reason, found.detail, (), (found.raw,) if found.raw else ())
         try:
-            return Complete(tuple(read(unwrapped(found.raw))), (found.raw,), asked_at)
+            rows, broken = each(unwrapped(found.raw), name, read)
         except WireError as error:
             return Incomplete(error.reason, error.detail, (), (found.raw,))
+        if broken is not None:
+            return Incomplete(broken.reason, broken.detail, rows, (found.raw,))
+        return Complete(rows, (found.raw,), asked_at)
 
     async def _get(self, path: str) -> Found | Lost:
         async def attempt() -> Found | Lost:
@@ -95,22 +98,34 @@ def unwrapped(raw: bytes) -> Json:
     return block_of(answer, "result")
 
 
-def listed(body: Json, market: Market) -> list[ListedInstrument]:
-    return [
-        ListedInstrument(
-            isin=need_text(row, "isuCd"),
-            short_code=_short_code(row),
-            name=need_text(row, *_present(row, NAMES)),
-            market=market,
-        )
-        for row in rows_of(body, "isuLists")
-    ]
+def each(body: Json, name: str, read: Callable[[Any], Row]) -> tuple[tuple[Row, ...], WireError | None]:
+    """The rows of a list that can be read, and what is wrong with the first that cannot: it takes no other away."""
+    values = get(body, name)
+    if values is None:
+        raise WireError("missing-block", name)
+    if not isinstance(values, list | dict):
+        raise WireError("unreadable-block", name)
+    rows, broken = [], None
+    for place, value in enumerate([values] if isinstance(values, dict) else values, start=1):
+        try:
+            rows.append(read(value))
+        except WireError as error:
+            broken = broken or WireError(error.reason, f"row {place}: {error.detail}")
+    return tuple(rows), broken
+
+
+def listed(row: Any, market: Market) -> ListedInstrument:
+    if not isinstance(row, dict):
+        raise WireError("unreadable-block", "isuLists")
+    return ListedInstrument(
+        isin=_code(row, "isuCd"), short_code=_short_code(row), name=need_text(row, *_present(row, NAMES)), market=market
+    )
 
 
 def instrument_master(body: Json, market: Market) -> InstrumentMaster:
     """Every field here can forbid an order, so none of them is guessed."""
     return InstrumentMaster(
-        isin=need_text(body, "isuCd"),
+        isin=_code(body, "isuCd"),
         short_code=_short_code(body),
         name=need_text(body, *_present(body, NAMES)),
         market=market,
@@ -129,18 +144,20 @@ def instrument_master(body: Json, market: Market) -> InstrumentMaster:
     )
 
 
-def closing_days(body: Json) -> list[date]:
-    days = get(body, "lists")
-    if days is None:
-        raise WireError("missing-block", "lists")
-    if not isinstance(days, list):
-        raise WireError("unreadable-block", "lists")
-    return [read_time(need_text({"lists": one}, "lists"), "lists").date() for one in days]
+def closing_day(value: Any) -> date:
+    return read_time(need_text({"lists": value}, "lists"), "lists").date()
 
 
 def _short_code(row: Json) -> str:
-    code = need_text(row, "isuSrtCd")
+    code = _code(row, "isuSrtCd")
     return short_code_of(code) or code
+
+
+def _code(row: Json, name: str) -> str:
+    code = need_text(row, name)
+    if len(code) > CODE_LENGTH:  # tables and the ledger would refuse it, and with it whatever is written beside it
+        raise WireError("unreadable-text", name)
+    return code
 
 
 def _present(row: Json, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -94,7 +94,10 @@ class Reader:
     async def _open(self, socket: Socket, events: Events) -> None:
         self.silence = self.config.stream_times.open
         await self._send(socket, connect_frame(self.config))
+        until = self._time() + self.config.stream_times.open
         while not self.agreed:
+            if self._time() >= until:  # heart-beats alone may keep a line from being silent
+                raise StreamBroken("never connected")
             await self._handle(socket, await anext(events))
         await self._send(socket, Frame("SUBSCRIBE", {"id": "0", "destination": REPORTS, "ack": "client-individual"}))
         await self.on_state("connected")

@@ -393,6 +393,34 @@ async def test_an_answer_about_another_account_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("api", "said"),
+    [
+        ("orderdetail", {"qrSellBuyType": "1"}),
+        ("orderdetail", {"qrIsinCode": "KR7000660001"}),
+        ("orderdetail", {"qrOrderNo": "1001"}),
+        ("settlelist", {"qrSellBuyType": 2}),
+        ("settlelist", {"qrIsinCode": "KR7000660001"}),
+    ],
+    ids=str,
+)
+async def test_p17_an_answer_to_a_narrower_question_shows_no_absence(api: str, said: dict[str, Any]) -> None:
+    """What it leaves out may be there: an order looked for would pass for one that never arrived."""
+
+    def change(body: dict[str, Any]) -> None:
+        next(block for name, block in body.items() if name.endswith("ResponseBody"))["queryParameter"] = said
+
+    assert reason(await read_changed(api, change)) == "echo-mismatch"
+
+
+@pytest.mark.parametrize("said", [{"qrIsinCode": ""}, {"qrIsinCode": " " * 12}, {"qrOrderNo": "0000000000"}, {"qrOrderNo": None}])
+async def test_an_answer_that_says_in_its_own_way_that_nothing_was_narrowed_is_whole(said: dict[str, Any]) -> None:
+    def change(body: dict[str, Any]) -> None:
+        body["orderDetailListResponseBody"]["queryParameter"] = {"qrSellBuyType": 0} | said
+
+    assert complete(await read_changed("orderdetail", change))
+
+
+@pytest.mark.parametrize(
     ("response", "named"),
     [
         (httpx.Response(500, json={"category": "cyber", "code": 3012, "message": "no account"}), "code-3012"),

@@ -116,6 +116,25 @@ async def test_p17_failed_market_reads_are_named(response: httpx.Response) -> No
 
 
 @pytest.mark.parametrize(
+    "bad", [{"isuCd": None}, {"isuSrtCd": [1]}, {"isuKorAbbr": ""}, {"isuCd": "K" * 9999}, None, "text"], ids=range(6)
+)
+async def test_p23_one_row_that_cannot_be_read_takes_no_other_instrument_away(bad: Any) -> None:
+    """An instrument of a list that is left out gets no master of the day: its orders would all be refused."""
+    good = LISTS["isuLists"][0]
+    rows = [good, good | bad if isinstance(bad, dict) else bad, good | {"isuCd": "KR7000660001", "isuSrtCd": "A000660"}]
+    result = await gateway(lambda _request: httpx.Response(200, json=LISTS | {"isuLists": rows})).instruments("kospi")
+    assert isinstance(result, Incomplete)
+    assert ([one.short_code for one in result.rows], result.detail[:4]) == (["005930", "000660"], "row ")
+
+
+async def test_p16_one_closing_day_that_cannot_be_read_hides_no_other() -> None:
+    body = {"lists": ["20261225", "soon", None, "20261231"]}
+    result = await gateway(lambda _request: httpx.Response(200, json=body)).holidays()
+    assert isinstance(result, Incomplete)
+    assert (result.rows, result.reason) == ((date(2026, 12, 25), date(2026, 12, 31)), "unreadable-time")
+
+
+@pytest.mark.parametrize(
     ("body", "membership"),
     [
         ({"result": "member"}, Membership(True, None)),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from service.core.clock import ManualClock
@@ -368,6 +369,25 @@ async def test_a_half_open_line_is_noticed_by_its_silence() -> None:
         await listener.until(lambda: "lost" in listener.states)
         await listener.until(lambda: listener.states.count("connected") >= 2)
     assert broker.connections >= 2
+
+
+async def test_p18_a_server_that_beats_and_never_says_connected_is_left() -> None:
+    """A proxy whose back end hangs keeps the line from being silent."""
+    connections = 0
+
+    async def beat(socket: ServerConnection) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await socket.send("\n")
+                await asyncio.sleep(0.01)
+
+    broker, listener = Broker(), Listener()
+    broker.serve = beat  # type: ignore[method-assign]
+    async with reading(broker, listener, open=0.1):
+        await listener.until(lambda: listener.states.count("lost") >= 2)
+    assert connections >= 2
 
 
 async def test_heart_beats_go_out_as_agreed() -> None:
