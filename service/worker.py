@@ -213,7 +213,8 @@ class Worker:
         inbox = Inbox(
             wiring.transaction, wiring.hot, wiring.vault, wiring.clock, wiring.koscom.com_id, wiring.notifier.poke
         )  # fmt: skip
-        stream = KoscomStream(wiring.koscom, wiring.clock, lambda bits: uuid7().int & (1 << bits) - 1, self.connect)
+        drawn, last_day = lambda bits: uuid7().int & (1 << bits) - 1, await inbox.last_day()
+        stream = KoscomStream(wiring.koscom, wiring.clock, drawn, self.connect, last_day=last_day)
         watch = Watch(self.applier, wiring.koscom.com_id, held.lease)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hurry(stream))

@@ -1,6 +1,9 @@
 """The worker's loops: nothing that ends them goes unheard."""
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,12 +15,16 @@ from service.controls.store import gate
 from service.core import clock as clocks
 from service.core.clock import KST, ManualClock
 from service.core.secret import AccountNumber
-from service.gateway import AccountRow, BalanceRow, BrokerProfile, CallClass, Inquiry
+from service.executions.inbox import Inbox
+from service.gateway import AccountRow, BalanceRow, BrokerProfile, CallClass, Inquiry, RawReport
+from service.infra import leases
 from service.infra.db import Database
+from service.koscom.stomp import Frame, encode
 from service.market.book import MarketBook
 from service.worker import DAILY, Worker, _until_lost
 from tests.accounts.platform import Platform, balance, cash_row, complete, incomplete
 from tests.conftest import DatabaseUrls
+from tests.koscom.makers import config
 from tests.makers import BROKER, PROFILE, TODAY, fetch, make_world
 
 NEXT_MORNING = datetime(2026, 11, 24, 7, 0, tzinfo=KST)
@@ -80,7 +87,7 @@ def worker(worker_database: Database, platform: Brokers) -> Worker:
     wiring: Any = SimpleNamespace(
         transaction=worker_database.transaction, hot=worker_database.hot, gateway=platform, vault=Vault(bytes(32)),
         clock=ManualClock(NEXT_MORNING), market=MarketBook(worker_database.transaction, fresh_s=0), brokers=(BROKER,),
-        notifier=SimpleNamespace(poke=lambda _channel: None), koscom=SimpleNamespace(com_id="F0001"),
+        notifier=SimpleNamespace(poke=lambda _channel: None), koscom=config(), listener=NoBell(),
         settings=SimpleNamespace(licence_valid=lambda _day: True),
     )  # fmt: skip
     return Worker(wiring)
@@ -103,6 +110,60 @@ async def test_row_19_whose_clock_is_wrong_opens_no_other_days_books(
     slots = await fetch(database_urls.superuser, "select job from job_run")
     assert [one["opened_on"] for one in opened] == [TODAY if hours else NEXT_MORNING.date()]
     assert bool(slots) is not bool(hours)
+
+
+class Line:
+    """A STOMP server that agrees to everything and tells nothing."""
+
+    def __init__(self, asks: int) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.asks, self.all_asked = asks, asyncio.Event()
+        self.coming = [encode(Frame("CONNECTED", {"version": "1.2"}))]
+
+    async def send(self, message: bytes | str) -> None:
+        text = message if isinstance(message, str) else message.decode()
+        if text.startswith("SEND"):
+            self.asked.append(json.loads(text.rstrip("\0").partition("\n\n")[2]))
+        if len(self.asked) == self.asks:
+            self.all_asked.set()
+
+    async def recv(self) -> bytes | str:
+        if not self.coming:
+            await asyncio.Event().wait()
+        return self.coming.pop()
+
+
+class NoBell:
+    @asynccontextmanager
+    async def subscribe(self, _channel: str) -> AsyncIterator[Any]:
+        async def never(_seconds: float) -> bool:
+            return await asyncio.Event().wait()
+
+        yield SimpleNamespace(wait=never)
+
+
+async def test_p18_who_begins_in_the_morning_asks_for_what_the_evening_told_to_nobody(worker: Worker) -> None:
+    """The one before was stopped in the evening: what the stream said after that was never asked for."""
+    wiring, line = worker.wiring, Line(asks=3)
+    for n in (1, 3):
+        await worker_inbox(wiring).store([RawReport("F0001", TODAY, n, f"message {n}".encode())])
+    worker.connect = lambda: nullcontext(line)
+    async with leases.hold(wiring.transaction, "stream", worker.holder, 60) as held:
+        assert held is not None
+        reading = asyncio.create_task(worker._read_stream(held))
+        try:
+            async with asyncio.timeout(5):
+                await line.all_asked.wait()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+    assert [(one["date"], one["beginSeqNo"], one["endSeqNo"]) for one in line.asked] == [
+        ("20261123", 2, 2), ("20261123", 4, 0), ("20261124", 1, 0),
+    ]  # fmt: skip
+
+
+def worker_inbox(wiring: Any) -> Inbox:
+    return Inbox(wiring.transaction, wiring.hot, wiring.vault, wiring.clock, "F0001", wiring.notifier.poke)
 
 
 @pytest.mark.parametrize("name", ["accounts", "openings"])

@@ -159,3 +159,12 @@ async def missing_ranges(connection: AsyncConnection, com_id: str, day: date) ->
     )
     newest = (await connection.execute(select(func.max(table.seq)).where(mine))).scalar() or 0
     return [(row.previous + 1, row.seq - 1) for row in gaps] + [(newest + 1, 0)]
+
+
+async def newest_day(connection: AsyncConnection, com_id: str, until: date) -> date | None:
+    """The last day, not after `until`, of which we hold a numbered message; None without any."""
+    table = raw_message.c
+    mine = (table.source == "stream") & (table.com_id == com_id) & (table.seq_date <= until) & table.seq.is_not(None)
+    newest = select(table.seq_date).where(mine).order_by(table.seq_date.desc()).limit(1)
+    found: date | None = (await connection.execute(newest)).scalar()
+    return found

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import structlog
 
-from service.audit.evidence import Raw, Vault, missing_ranges
-from service.core.clock import Clock
+from service.audit.evidence import Raw, Vault, missing_ranges, newest_day
+from service.core.clock import Clock, kst_date
 from service.executions import store
 from service.gateway import RawReport
 from service.infra.db import Either, HotTransaction, Transaction
@@ -79,6 +79,11 @@ class Inbox:
         """What of a day's sequence we do not hold."""
         async with self.transaction() as connection:
             return await missing_ranges(connection, self.com_id, day)
+
+    async def last_day(self) -> date | None:
+        """The newest day of which we hold anything: after a night or a week-end it may still lack what was told to nobody."""
+        async with self.transaction() as connection:
+            return await newest_day(connection, self.com_id, kst_date(self.clock.now()))
 
 
 def _to_blame(error: Exception) -> bool:

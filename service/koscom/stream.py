@@ -39,6 +39,8 @@ class KoscomStream:
         random_bits: RandomBits,
         connect: Connect | None = None,
         sleep: Sleep = asyncio.sleep,
+        *,
+        last_day: date | None = None,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -46,7 +48,7 @@ class KoscomStream:
         self._connect = connect or _opener(config)
         self._sleep = sleep
         self._spoiled: Counter[tuple[date, int]] = Counter()
-        self._last_day: date | None = None  # of the newest message: after midnight its day may still lack some
+        self._last_day = last_day  # of the newest message: after midnight its day may still lack some
         self._hurried = asyncio.Event()
 
     def ask_soon(self) -> None:
