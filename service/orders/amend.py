@@ -179,8 +179,9 @@ async def _ensure_light(connection: AsyncConnection, order: Order, limits: Limit
 
 
 async def _claim_turnover(connection: AsyncConnection, order: Order, request: Request, limits: Limits) -> None:
-    """What the order becomes worth more counts against the mandate's turnover of the day, where it has a limit."""
+    """What the order becomes worth more counts against the mandate's turnover of the day."""
     limit = limits.daily_turnover
-    more = newly_claimed(order, request.price) if request.price is not None and limit is not None else Won(0)
-    if more > 0 and limit is not None and not await store.claim_more_turnover(connection, order, more, limit):
+    more = newly_claimed(order, request.price) if request.price is not None else Won(0)
+    claimed = more == 0 or await store.claim_more_turnover(connection, order, more, limit)
+    if not claimed and limit is not None:
         _raise([turnover_exceeded("price", limit, more)])

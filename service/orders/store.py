@@ -151,7 +151,7 @@ async def limits_of(connection: AsyncConnection, order: Order) -> Limits:
 MORE_TURNOVER = claim_turnover(select(literal(1).label("one")).cte("once"))
 
 
-async def claim_more_turnover(connection: AsyncConnection, order: Order, won: Won, limit: Won) -> bool:
+async def claim_more_turnover(connection: AsyncConnection, order: Order, won: Won, limit: Won | None) -> bool:
     """Add to what the order has claimed of its mandate's turnover of the day; False where that would pass the limit. Cash is
     locked before it, as in a submission."""
     values = {"mandate_id": order.mandate_id, "business_date": order.business_date, "value_won": won, "turnover_limit": limit}

@@ -116,10 +116,9 @@ async def _write(
     order = decision.order
     assert order is not None  # noqa: S101 - a decision without violations carries the order
     answer = Answer(201, orjson.dumps(order_document(order)))
-    statement = WRITE[order.side, decision.turnover_limit is not None]
     values = order_values(order) | {"value_won": decision.value, "turnover_limit": decision.turnover_limit}
     entry = submitted(order, principal, request_id)
-    row = await statement.row(connection, **values, **entry.values("audit_"), **idempotency.part_values(intent, answer))
+    row = await WRITE[order.side].row(connection, **values, **entry.values("audit_"), **idempotency.part_values(intent, answer))
     if row is None:
         raise _Overtaken
     return answer

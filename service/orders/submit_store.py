@@ -113,10 +113,9 @@ def _guard(side: Side) -> Update:
     )
 
 
-def _write(side: Side, with_turnover: bool) -> Select[Any]:
-    guard = _guard(side).cte("reserved")
-    if with_turnover:
-        guard = claim_turnover(guard, mandate="order_mandate_id", day="order_business_date").cte("claimed")
+def _write(side: Side) -> Select[Any]:
+    reserved = _guard(side).cte("reserved")
+    guard = claim_turnover(reserved, mandate="order_mandate_id", day="order_business_date").cte("claimed")
     placed = (
         insert(orders)
         .from_select(ORDER_COLUMNS, select(*_binds(orders, ORDER_COLUMNS, "order_")).select_from(guard))
@@ -139,9 +138,7 @@ def _write(side: Side, with_turnover: bool) -> Select[Any]:
 
 
 READ = HotStatement(_read())
-WRITE: Mapping[tuple[Side, bool], HotStatement] = {
-    (side, turnover): HotStatement(_write(side, turnover)) for side in Side for turnover in (False, True)
-}
+WRITE: Mapping[Side, HotStatement] = {side: HotStatement(_write(side)) for side in Side}
 REFUSAL = HotStatement(
     select(literal(1)).add_cte(
         append.insert_part(select(literal(1).label("one")).subquery("once")).cte("written"),

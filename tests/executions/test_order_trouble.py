@@ -102,6 +102,12 @@ async def test_p16_a_dearer_amendment_counts_against_the_mandates_turnover(life:
     assert (counted, len(await life.requests())) == ((1_330_000, 2) if slug else (1_400_000, 3))
 
 
+async def test_p16_what_an_amendment_claims_is_counted_before_the_mandate_limits_it(life: Life) -> None:
+    order_id, _ = await acknowledged(life)
+    assert (await life.amend(order_id, "a1", price=Decimal(71_000))).status == 201
+    assert (await fetch(life.urls.superuser, "select turnover from mandate_day"))[0][0] == 710_000
+
+
 @pytest.mark.parametrize(
     ("asked", "meanwhile", "reason"),
     [

@@ -12,10 +12,13 @@ import pytest
 
 from service.core.clock import ManualClock
 from service.core.errors import Busy, Invalid, NotFound
+from service.core.money import Won
 from service.gateway import OrderType, Session, Side, TimeInForce
 from service.infra import idempotency
 from service.infra.db import Database
 from service.infra.idempotency import Answer
+from service.mandates.amend_mandate import Changes, amend_mandate
+from service.mandates.model import Limits
 from service.orders.checks import Wish
 from service.orders.decide import Asked
 from service.orders.desk import session_facts
@@ -224,6 +227,20 @@ async def test_the_days_turnover_of_a_mandate_is_guarded(
     world = await make_world(database_urls.superuser, limits={"daily_turnover": "1500000"})
     answers = await asyncio.gather(*[place(database, clock, world, key=f"k{i}") for i in range(4)])
     assert sorted(one.status for one in answers) == [201, 201, 422, 422]
+
+
+async def test_p16_a_limit_of_turnover_set_in_the_midst_of_a_day_is_about_the_whole_day(
+    database: Database, database_urls: DatabaseUrls, clock: ManualClock
+) -> None:
+    """1,400,000 won were ordered before, and nothing had counted them."""
+    world = await make_world(database_urls.superuser)
+    answers = await asyncio.gather(*[place(database, clock, world, key=f"k{i}") for i in range(2)])
+    limits = Changes(limits=Limits(daily_turnover=Won(2_099_999)))
+    await amend_mandate(transaction=database.transaction, mandate_id=world.mandate, changes=limits)
+    answers.append(await place(database, clock, world, key="k3"))
+    answers.append(await place(database, clock, world, key="k4", price=Decimal(69_900)))
+    assert [one.status for one in answers] == [201, 201, 422, 201]
+    assert orjson.loads(answers[2].body)["type"] == "/problems/turnover-exceeded"
 
 
 async def test_p23_price_limits_that_do_not_follow_from_the_base_price_stop_the_order(
