@@ -6,6 +6,8 @@ cut off from the database shuts it by saying nothing.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -24,8 +26,15 @@ from service.orders.places import Place, live_places
 
 log = structlog.get_logger()
 
-PAUSE_S = 0.5  # between two inquiries of the same account, and before a write is tried again
+PAUSE_S = 0.5  # before a write is tried again, and after the first inquiry that did not show an account whole
+LONGEST_PAUSE_S = 30.0  # after many: the calls of a day are counted over all brokers, and one that is out must not use them up
 SEEN = gauge("ilim_stream_seen", "1 while this process reads the report stream and has missed nothing")
+
+
+async def rest_until_news(news: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await news.wait()
 
 
 @dataclass
@@ -35,6 +44,7 @@ class Watch:
     applier: Applier
     com_id: str
     lease: Lease
+    rest: Callable[[asyncio.Event, float], Awaitable[None]] = rest_until_news
     _state: str = "lost"
     _told: int = 0  # rises with every word of the reader: what was found out before it counts no more
     _blind_from: datetime | None = None  # business time
@@ -47,6 +57,7 @@ class Watch:
         async with self._turn:
             self._state, self._told = state, self._told + 1
             self._filled.clear()
+            self._in_vain = 0
             self._blind_from = self._blind_from or self.applier.clock.now()
             self._news.set()
             SEEN.set(0)
@@ -61,14 +72,15 @@ class Watch:
         while True:
             await self._news.wait()
             self._news.clear()
+            pause = PAUSE_S
             try:
-                done = await self._see()
+                if await self._see():
+                    continue
+                pause, self._in_vain = min(PAUSE_S * 2 ** min(self._in_vain, 10), LONGEST_PAUSE_S), self._in_vain + 1
             except Exception as error:  # the database or the platform is away: the gate stays shut, and we try again
                 log.warning("stream.not_filled", com_id=self.com_id, reason=type(error).__name__)
-                done = False
-            if not done:
-                await asyncio.sleep(PAUSE_S)
-                self._news.set()
+            await self.rest(self._news, pause)
+            self._news.set()
 
     async def _see(self) -> bool:
         """False when there is more to do; what the reader says meanwhile comes with a bell of its own."""

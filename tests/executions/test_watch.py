@@ -102,6 +102,32 @@ async def test_p18_live_is_not_yet_seen_while_an_account_was_not_shown_whole(lif
     assert gateway.asked == [CallClass.RESOLVE] * 3
 
 
+async def test_p21_a_broker_that_shows_nothing_whole_does_not_use_up_the_days_inquiries(life: Life) -> None:
+    """They are counted over all brokers. What is asked for in vain is asked for less and less often, until the reader has a
+    word to say, or it is shown."""
+    await live_order(life)
+    gateway: Any = life.gateway
+    gateway.inquiries = [Incomplete("code-3012", "") for _ in range(10)]
+    rests: list[float] = []
+
+    async def rest(news: asyncio.Event, seconds: float) -> None:
+        rests.append(seconds)
+        if len(rests) == 9:
+            await news.wait()
+
+    watch = Watch(life.applier, COM_ID, await lease(life), rest=rest)
+    task = asyncio.create_task(watch.run())
+    try:
+        await watch.on_state("live")
+        await until(lambda: _yes(len(rests) == 9))
+        await watch.on_state("live")  # wakes it, and it begins anew
+        await until(lambda: seen(life))
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert rests == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 0.5]
+
+
 async def test_p18_a_loss_during_the_inquiries_keeps_the_gate_shut(life: Life) -> None:
     await live_order(life)
     gateway: Any = life.gateway
