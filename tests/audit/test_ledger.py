@@ -145,6 +145,20 @@ TAMPERED = {  # what a superuser does behind the triggers: what is said of it
         "its body is not the one that was queued",
     ),
     "taken-out": ("delete from audit.record where subject_seq = 2", "its entry is gone"),
+    # What its bytes do not hold, or lists are filtered by: an entry filed elsewhere is as good as gone.
+    "called-otherwise": (
+        "update audit.record set kind = 'test.other' where subject_seq = 2",
+        "it is filed otherwise than it says",
+    ),
+    "of-another": ("update audit.record set subject_id = '8' where subject_seq = 2", "it is filed otherwise than it says"),
+    "of-none": (
+        "update audit.record set subject_kind = 'entry', subject_id = '8' where subject_seq = 2",
+        "it is filed otherwise than it says",
+    ),
+    "put-first": (
+        "update audit.record set subject_seq = 4 where subject_seq = 2",
+        "it came before the entry it is numbered after",
+    ),
 }
 
 
