@@ -68,7 +68,7 @@ class Ladder:
 def ladder_of(document: Mapping[str, Any]) -> Ladder:
     """A broker that was asked for several asset types may repeat its cash; where the repeats differ the smaller counts. A
     single row without basis is today's cash: what trades of the days before will bring is added rung by rung, and what its
-    margin (증거금) holds cannot be ordered with."""
+    margin (증거금) holds cannot be ordered with. Nor can what is owed."""
     rungs: dict[int, Won] = {}
     for row in document["cash"]:
         if row["currency"] not in WON_CURRENCIES or row["cash"] is None:
@@ -77,9 +77,15 @@ def ladder_of(document: Mapping[str, Any]) -> Ladder:
         seen = _climbed(document, row, amount) if row["basis"] is None else {row["basis"]: amount}
         for basis, value in seen.items():
             rungs[basis] = min(rungs.get(basis, value), value)
-    last = rungs.get(2, rungs.get(1, rungs.get(0, Won(0))))
-    today = rungs.get(0, rungs.get(1, last))
+    highest = rungs.get(2, rungs.get(1, rungs.get(0, Won(0))))
+    today, last = rungs.get(0, rungs.get(1, highest)), Won(highest - _owed(document))
     return Ladder(today, rungs.get(1, min(today, last)), last)
+
+
+def _owed(document: Mapping[str, Any]) -> Won:
+    """미수: what the client has not paid yet. Brokers differ in its sign, and show it on one rung or on all."""
+    rows = [row for row in document["cash"] if row["currency"] in WON_CURRENCIES]
+    return max((Won(abs(_amount(row["receivable"]))) for row in rows), default=Won(0))
 
 
 def _climbed(document: Mapping[str, Any], row: Mapping[str, Any], amount: Won) -> dict[int, Won]:
@@ -92,15 +98,15 @@ def _climbed(document: Mapping[str, Any], row: Mapping[str, Any], amount: Won) -
 
 
 def unsettled_of(rows: Sequence[SettlementRow], after: date) -> list[tuple[date, int]] | None:
-    """What scheduled settlements bring after a day, signed: a sale brings its net amount, a purchase takes it. None when a
-    row does not say when, or which way: then nobody knows the cash of tomorrow."""
+    """What scheduled settlements bring after a day, signed: a sale brings its net amount, a purchase takes it, whichever
+    sign its broker gives it. None when a row does not say when, or which way: then nobody knows the cash of tomorrow."""
     found: list[tuple[date, int]] = []
     for row in rows:
         if row.side is None or row.settles_on is None:
             return None
         if row.settles_on > after:
             won = truncate_to_won(row.amount)
-            found.append((row.settles_on, won if row.side is Side.SELL else -won))
+            found.append((row.settles_on, won if row.side is Side.SELL else Won(-abs(won))))
     return found
 
 

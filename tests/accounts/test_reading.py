@@ -1,5 +1,6 @@
 """How a broker's cash rows become a ladder, and how both sides are compared."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -30,6 +31,10 @@ HYNIX = "KR7000660001"
         ((cash_row(100), cash_row(100)), (100, 100, 100)),  # the same cash, once for each asset type
         ((cash_row(100, 0), cash_row(90, 0)), (90, 90, 90)),  # repeats that differ: the smaller
         ((cash_row(100, 0), cash_row(7_000, currency="USD")), (100, 100, 100)),
+        ((replace(cash_row(100), receivable=Decimal(30)),), (100, 100, 70)),  # 미수: what is owed cannot be spent again
+        ((cash_row(100, 0), replace(cash_row(80, 2), receivable=Decimal(-30))), (100, 50, 50)),  # whichever sign says so
+        ((replace(cash_row(100, 0), receivable=Decimal(30)), replace(cash_row(80, 2), receivable=Decimal(30))), (100, 50, 50)),
+        ((cash_row(100, 0), replace(cash_row(7, currency="USD"), receivable=Decimal(30))), (100, 100, 100)),
         ((), (0, 0, 0)),
     ],
 )
@@ -43,6 +48,13 @@ def test_a_single_row_is_climbed_by_what_will_settle() -> None:
     coming = [(date(2026, 11, 24), 50), (date(2026, 11, 25), -80)]
     read = ladder_of(document_of([balance("1", (cash_row(100),))], [], None, coming))
     assert (read.today, read.next, read.last) == (100, 150, 70)
+
+
+@pytest.mark.parametrize(("side", "won", "brings"), [(Side.BUY, 80, -80), (Side.BUY, -80, -80), (Side.SELL, 80, 80)])
+def test_p33_a_purchase_takes_money_whichever_sign_its_amount_has(side: Side, won: int, brings: int) -> None:
+    settles = date(2026, 11, 25)
+    row = SettlementRow(AccountNumber("1"), side, InstrumentRef(SAMSUNG, None, None), 1, Decimal(won), settles, None, ())
+    assert unsettled_of([row], date(2026, 11, 23)) == [(settles, brings)]
 
 
 @pytest.mark.parametrize(("side", "settles_on"), [(None, date(2026, 11, 25)), (Side.BUY, None)])
