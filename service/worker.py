@@ -6,7 +6,7 @@ was missed. A loop that fails logs, pauses and goes on; a loop that ends ends th
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from functools import partial
@@ -30,10 +30,12 @@ from service.executions.sweep import Sweeper
 from service.executions.watch import Watch
 from service.gateway import CallClass
 from service.infra import feed, idempotency, jobs, leases, memory, migrations
+from service.infra.jobs import Daily
 from service.infra.processes import identity
 from service.infra.worker_pages import pages as pages_of
 from service.koscom.budget import ServiceName
 from service.koscom.stream import Connect, KoscomStream
+from service.market.store import instruments_page
 from service.market.synchronise_instruments import synchronise_instruments
 from service.orders.dispatch import Dispatcher
 from service.orders.pace import Pace
@@ -56,24 +58,6 @@ class Rhythm:
     pause_s: float = 1.0
     lease_s: float = 6.0
     gather_s: float = 0.05  # changes that commit within this time get their numbers in the feed together
-
-
-@dataclass(frozen=True)
-class Daily:
-    """A job with slots every `every` from `first` to `last` (KST) on trading days; only the latest due slot runs."""
-
-    name: str
-    first: time
-    last: time
-    every: timedelta
-    work: Callable[[Wiring], Awaitable[str]]
-
-    def due(self, now: datetime) -> datetime | None:
-        """The slot that should have begun by now."""
-        first, last = (datetime.combine(kst_date(now), at, KST) for at in (self.first, self.last))
-        if now < first:
-            return None
-        return min(first + (now - first) // self.every * self.every, last)
 
 
 async def _instruments(wiring: Wiring) -> str:
@@ -107,12 +91,26 @@ async def _keys(wiring: Wiring) -> str:
     return "complete"
 
 
-# Master data is there from 06:30, balances until 08:30; an incomplete run is repeated by the next slot.
-DAILY = (
-    Daily("instruments", time(6, 35), time(20, 0), timedelta(minutes=30), _instruments),
-    Daily("accounts", time(6, 40), time(8, 25), timedelta(minutes=5), _accounts),
-    Daily("openings", time(6, 45), time(8, 25), timedelta(minutes=5), _openings),
-    Daily("keys", time(20, 30), time(20, 30), timedelta(days=1), _keys),
+async def _named(wiring: Wiring) -> bool:
+    """Whether holdings can be named: by today's masters, from PATIENCE on by older ones too."""
+    now = wiring.clock.now()
+    async with wiring.transaction() as connection:
+        read = await jobs.done_since(connection, "instruments", datetime.combine(kst_date(now), time(), KST))
+        return read or (now.astimezone(KST).time() >= PATIENCE and bool(await instruments_page(connection, after=None, limit=0)))
+
+
+# Master data is there from 06:30, balances until 08:30; an incomplete run is repeated by the next slot. Jobs of one row follow
+# each other, rows run side by side: a slow reading of some thousand masters must not keep every account closed for the day.
+PATIENCE = time(8, 10)
+DAILY: tuple[tuple[Daily[Wiring], ...], ...] = (
+    (
+        Daily("instruments", time(6, 35), time(20, 0), timedelta(minutes=30), _instruments),
+        Daily("keys", time(20, 30), time(20, 30), timedelta(days=1), _keys),
+    ),
+    (
+        Daily("accounts", time(6, 40), time(8, 25), timedelta(minutes=5), _accounts),
+        Daily("openings", time(6, 45), time(8, 25), timedelta(minutes=5), _openings, _named),
+    ),
 )
 
 
@@ -271,10 +269,11 @@ class Worker:
     def _scheduler(self) -> AsyncIOScheduler:
         """A real tick each second; what is due is decided on the business clock, who runs it by a claim row."""
         scheduler = AsyncIOScheduler()
-        scheduler.add_job(self._tick, "interval", seconds=1, max_instances=1, coalesce=True, misfire_grace_time=None)
+        for row in DAILY:
+            scheduler.add_job(self._tick, "interval", [row], seconds=1, max_instances=1, coalesce=True, misfire_grace_time=None)
         return scheduler
 
-    async def _tick(self) -> None:
+    async def _tick(self, row: Sequence[Daily[Wiring]]) -> None:
         if self.fitness.clock_wrong:  # it would open another day's books, and take other days' slots
             return
         now = self.wiring.clock.now()
@@ -285,14 +284,16 @@ class Worker:
         except Unavailable as unknown:
             log.error("worker.calendar_unknown", detail=unknown.detail)
             return
-        for daily in DAILY:
+        for daily in row:
             await self._run_daily(daily, now)
 
-    async def _run_daily(self, daily: Daily, now: datetime) -> None:
+    async def _run_daily(self, daily: Daily[Wiring], now: datetime) -> None:
         at = daily.due(now)
         if at is None or self._ran.get(daily.name) == at:
             return
         try:
+            if daily.ready is not None and not await daily.ready(self.wiring):
+                return
             slot = jobs.Slot(daily.name, at)
             outcome = await jobs.run_once(self.wiring.transaction, slot, self.holder, lambda _held: daily.work(self.wiring))
             if outcome is not None or await self._finished(slot):

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +16,7 @@ from service.core import clock as clocks
 from service.core.clock import KST, ManualClock
 from service.core.secret import AccountNumber
 from service.executions.inbox import Inbox
-from service.gateway import AccountRow, BalanceRow, BrokerProfile, CallClass, Inquiry, RawReport
+from service.gateway import AccountRow, BalanceRow, BrokerProfile, CallClass, Inquiry, ListedInstrument, RawReport
 from service.infra import leases
 from service.infra.db import Database
 from service.koscom.stomp import Frame, encode
@@ -62,7 +62,17 @@ class Listening(Platform):
 
 
 class Brokers(Listening):
-    """What a worker asks of its gateway when it is made, besides."""
+    """What a worker asks of its gateway when it is made, besides; lists of instruments may be `slow`."""
+
+    def __init__(self) -> None:
+        super().__init__(account_lists={BROKER: incomplete("timeout")})
+        self.slow, self.listing = asyncio.Event(), asyncio.Event()
+        self.slow.set()
+
+    async def instruments(self, market: str) -> Inquiry[ListedInstrument]:
+        self.listing.set()
+        await self.slow.wait()
+        return await super().instruments(market)
 
     def brokers(self) -> list[BrokerProfile]:
         return [PROFILE]
@@ -79,7 +89,7 @@ class Brokers(Listening):
 
 @pytest.fixture
 def platform() -> Brokers:
-    return Brokers(account_lists={BROKER: incomplete("timeout")})
+    return Brokers()
 
 
 @pytest.fixture
@@ -93,6 +103,38 @@ def worker(worker_database: Database, platform: Brokers) -> Worker:
     return Worker(wiring)
 
 
+async def in_turn(worker: Worker) -> None:
+    for row in DAILY:
+        await worker._tick(row)
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_row_17_masters_that_take_all_morning_keep_no_account_closed(
+    database_urls: DatabaseUrls, worker: Worker, platform: Brokers, known: bool
+) -> None:
+    """Balances are served until 08:30 only; the job before the openings read thousands of masters from a slow platform. On the
+    first day of all the openings wait for them: without a master nobody knows what is held."""
+    await make_world(database_urls.superuser, opened_on=TODAY)
+    if not known:
+        for table in ("instrument_day", "instrument"):
+            await fetch(database_urls.superuser, f"delete from {table}")
+    worker.wiring.clock.advance(timedelta(minutes=80))  # type: ignore[attr-defined]
+    platform.slow = asyncio.Event()
+    masters, openings = (asyncio.create_task(worker._tick(row)) for row in DAILY)
+    async with asyncio.timeout(10):
+        await platform.listing.wait()
+        await openings
+        assert await opened_on(database_urls) == {NEXT_MORNING.date() if known else TODAY}
+        platform.slow.set()
+        await masters
+    await in_turn(worker)
+    assert await opened_on(database_urls) == {NEXT_MORNING.date()}
+
+
+async def opened_on(urls: DatabaseUrls) -> set[date]:
+    return {one["opened_on"] for one in await fetch(urls.superuser, "select opened_on from cash")}
+
+
 @pytest.mark.parametrize("hours", [0, 22])
 async def test_row_19_whose_clock_is_wrong_opens_no_other_days_books(
     database_urls: DatabaseUrls, worker: Worker, hours: int
@@ -103,12 +145,11 @@ async def test_row_19_whose_clock_is_wrong_opens_no_other_days_books(
     try:
         async with worker.wiring.transaction() as connection:
             worker.fitness.look(await gate(connection, None))
-        await worker._tick()
+        await in_turn(worker)
     finally:
         clocks.stand_in()
-    opened = await fetch(database_urls.superuser, "select distinct opened_on from cash")
     slots = await fetch(database_urls.superuser, "select job from job_run")
-    assert [one["opened_on"] for one in opened] == [TODAY if hours else NEXT_MORNING.date()]
+    assert await opened_on(database_urls) == {TODAY if hours else NEXT_MORNING.date()}
     assert bool(slots) is not bool(hours)
 
 
@@ -178,7 +219,7 @@ async def test_without_a_licence_no_job_asks_about_clients_accounts(
         transaction=worker_database.transaction, clock=clock, gateway=platform, vault=Vault(bytes(32)), brokers=(BROKER,),
         settings=SimpleNamespace(licence_valid=lambda _day: licensed),
     )  # fmt: skip
-    job = next(one for one in DAILY if one.name == name)
+    job = next(one for row in DAILY for one in row if one.name == name)
     assert (await job.work(wiring), platform.asked) == ("incomplete", [])
     licensed = True
     await job.work(wiring)

@@ -5,19 +5,24 @@ between leaves an unfinished row; whoever then gets the job's lease takes it ove
 may be begun again after a kill: it must stand being run twice.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time, timedelta
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.core.clock import KST, kst_date
 from service.infra.db import Transaction
 from service.infra.failpoints import fp
 from service.infra.leases import Work, hold
 from service.infra.metrics import JOB_RUNS
 from service.infra.tables import job_run as table
+
+Needs = TypeVar("Needs")
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,25 @@ class Run:
     started_at: datetime
     finished_at: datetime | None
     outcome: str | None
+
+
+@dataclass(frozen=True)
+class Daily(Generic[Needs]):
+    """A job with slots every `every` from `first` to `last` (KST) on trading days; only the latest due slot runs."""
+
+    name: str
+    first: time
+    last: time
+    every: timedelta
+    work: Callable[[Needs], Awaitable[str]]
+    ready: Callable[[Needs], Awaitable[bool]] | None = None  # until it is true, the slot waits
+
+    def due(self, now: datetime) -> datetime | None:
+        """The slot that should have begun by now."""
+        first, last = (datetime.combine(kst_date(now), at, KST) for at in (self.first, self.last))
+        if now < first:
+            return None
+        return min(first + (now - first) // self.every * self.every, last)
 
 
 async def claim(connection: AsyncConnection, slot: Slot, holder: UUID) -> bool:
@@ -63,6 +87,12 @@ async def find(connection: AsyncConnection, slot: Slot) -> Run | None:
     columns = (table.c.holder, table.c.started_at, table.c.finished_at, table.c.outcome)
     row = (await connection.execute(select(*columns).where(_is(slot)))).first()
     return None if row is None else Run(*row)
+
+
+async def done_since(connection: AsyncConnection, job: str, since: datetime) -> bool:
+    """Whether a slot of the job, at `since` (business time) or later, has been run to its end, whatever came of it."""
+    done = select(table.c.job).where(table.c.job == job, table.c.slot >= since, table.c.finished_at.is_not(None)).limit(1)
+    return (await connection.execute(done)).first() is not None
 
 
 @dataclass(frozen=True)
