@@ -80,7 +80,6 @@ async def take_opening(
         clock=clock,
         gateway=gateway,
         vault=vault,
-        trade_days=task.trade_days,
         call_class=call_class,
         principal=principal,
         request_id=request_id,
@@ -114,20 +113,23 @@ async def _take(
     if mine is None:
         result.already.append(account.id)
         return
-    kept = await _kept(transaction, account, mine) or await read(account=account)
+    kept = await _kept(transaction, account, mine) or await read(account=account, trade_days=mine.trade_days)
     await _open(transaction, account, kept, mine, result, principal, request_id)
 
 
 async def _of(transaction: Transaction, account: Account, task: _Task) -> _Task | None:
     """The task for one account, None when it is open already. A day the account was opened for may have been closed by the
-    exchange since: what it had traded by then, and its orders until its end, are in no balance taken before that."""
+    exchange since: what it had traded by then, and its orders until its end, are in no balance taken before that, and its trades
+    settle though it is no trading day."""
     async with transaction(books=Books.ALL) as connection:
         cash = await store.cash_of(connection, account.id)
     if cash is None:
         return task
     if cash.opened_on >= task.day:
         return None
-    return replace(task, since=max(task.since, task.calendar.last_close(cash.opened_on)))
+    since = max(task.since, task.calendar.last_close(cash.opened_on))
+    traded = {cash.opened_on} if cash.opened_on > min(task.trade_days) else set()
+    return replace(task, since=since, trade_days=tuple(sorted({*task.trade_days, *traded}, reverse=True)))
 
 
 async def _kept(transaction: Transaction, account: Account, task: _Task) -> Statement | None:

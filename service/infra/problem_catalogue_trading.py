@@ -99,7 +99,7 @@ ROWS = (
     # --- means
     ("no-opening-balance", 422, "No opening balance",
      "The broker's complete balance since the last close is not here, so nobody knows what may be sold or spent.",
-     "It is read before 08:30 and after 16:00 KST; operations can ask for it then."),
+     "It is read until trading begins, and operations can ask for it until then; later the account takes no orders that day."),
     ("insufficient-cash", 422, "Insufficient cash", "More than can be spent, commission and open orders included.",
      "Order less, or cancel another order."),
     ("insufficient-holding", 422, "Insufficient holding", "More than can be sold, other open orders included.",

@@ -190,7 +190,7 @@ def _opening(_wish: Wish, facts: Facts) -> list[Violation]:
             "no-opening-balance",
             "account_id",
             "No complete balance of the broker since the last close, so nobody knows what may be sold or spent. "
-            "It is read before 08:30 and after 16:00; an operator can ask for it then.",
+            "It is read until trading begins; until then an operator can ask for it. Later the account takes no orders today.",
         )
     ]
 

@@ -64,6 +64,7 @@ class Platform:
     member: Membership | Failure = field(default_factory=lambda: Failure("timeout", ""))
     linked: Inquiry[LinkedAccount] = field(default_factory=complete)
     coming: Inquiry[SettlementRow] = field(default_factory=complete)
+    coming_of: dict[date | None, Inquiry[SettlementRow]] = field(default_factory=dict)  # by trade day, where one matters
     asked: list[str] = field(default_factory=list)
 
     async def accounts(self, broker: str, _call_class: CallClass) -> Inquiry[AccountRow]:
@@ -74,9 +75,9 @@ class Platform:
         return self.balances[account.reveal()]
 
     async def settlements(
-        self, _broker: str, _account: AccountNumber, _day: date | None, _call_class: CallClass
+        self, _broker: str, _account: AccountNumber, day: date | None, _call_class: CallClass
     ) -> Inquiry[SettlementRow]:
-        return self.coming
+        return self.coming_of.get(day, self.coming)
 
     async def instruments(self, market: str) -> Inquiry[ListedInstrument]:
         return self.lists.get(market, complete())

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from service.audit.tables import record
 from service.core.clock import KST, ManualClock
 from service.core.errors import Unavailable
 from service.core.secret import AccountNumber
-from service.gateway import CallClass
+from service.gateway import CallClass, InstrumentRef, SettlementRow, Side
 from service.infra.db import Books, Database, Whose
 from service.market.store import close_days
 from tests.accounts.books import SAMSUNG
@@ -258,6 +259,24 @@ async def test_p23_the_opening_of_a_day_that_was_closed_later_does_not_open_the_
     assert len((await house.openings()).opened) == 1
     cash, holdings = await house.position()
     assert (cash.opened_on, cash.orderable, [one.quantity for one in holdings]) == (clock.moment.date(), 7, [0])
+
+
+async def test_p23_what_a_day_bought_before_it_was_closed_is_not_spent_again(
+    house: House, platform: Platform, clock: ManualClock
+) -> None:
+    """The list of closing days named a day in its midst, perhaps wrongly: its trades settle all the same. A broker that names
+    today's cash only was not asked about them, since the day is none of the trading days before."""
+    await house.accounts()
+    await house.openings()
+    closed, settles = EARLY.date(), date(2026, 11, 26)
+    async with house.database.transaction() as connection:
+        await close_days(connection, [closed], known_since=closed, source="test")
+    bought = SettlementRow(AccountNumber("111"), Side.BUY, InstrumentRef(SAMSUNG, None, None), 9, Decimal(600), settles, None, ())
+    platform.coming_of[closed] = complete(bought)
+    clock.moment = EARLY + timedelta(days=1)
+    platform.balances["111"] = replace(complete(balance("111", (cash_row(1_000),))), asked_at=clock.moment)
+    assert len((await house.openings()).opened) == 1
+    assert (await house.position())[0].orderable == 400
 
 
 async def test_p13_a_balance_read_after_trading_began_is_not_an_opening(
