@@ -66,7 +66,12 @@ def impossible_rows(order: Order, rows: Iterable[OrderRow]) -> str | None:
     told = [one for one in rows if not one.is_cancel]
     if not order.external and sum(one.executed_quantity for one in told) > ever_asked(order):
         return "overfill"
-    return "price-too-fine" if any(_too_fine(one.price) for row in told for one in row.executions) else None
+    listed = [one for row in told for one in row.executions]
+    if any(one < 0 for one in [*(row.executed_quantity for row in told), *(each.quantity for each in listed)]):
+        return "negative-quantity"
+    if any(one.price <= 0 for one in listed):
+        return "no-price"
+    return "price-too-fine" if any(_too_fine(one.price) for one in listed) else None
 
 
 def _tells_terms(order: Order, report: ExecutionReport) -> bool:

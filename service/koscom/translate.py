@@ -86,7 +86,8 @@ def _acting(row: Json, name: str, original: str | None) -> bool:
 def _executions(row: Json, executed: int, remarks: Remarks) -> tuple[ExecutionRow, ...]:
     if absent(row.get("execList")) and executed == 0:
         return ()
-    fills = tuple(_execution(one, remarks) for one in rows_of(row, "execList"))
+    listed = [_execution(one, remarks) for one in rows_of(row, "execList")]
+    fills = tuple(fill for fill in listed if fill.quantity)  # one of no shares only says that there is none
     if sum(fill.quantity for fill in fills) != executed:
         remarks.append("executions-differ: execSumQty is not the sum of execList")
     return fills

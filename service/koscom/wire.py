@@ -19,6 +19,7 @@ LARGEST = Decimal(10) ** 15  # beyond it a number is a mistake, and turning it i
 LONGEST = Decimal(10) ** 30  # a code or a time written as a number
 FINEST = -30  # the last digit behind the point: 1E-999999999 is short, and a gigabyte when it is written out
 CHARACTERS = 100  # of a number
+FIRST_YEAR = 1956  # the exchange opened: an earlier time is somebody's "no value", and no table takes the first of them
 TIME_SHAPES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 STRING_NULL = "null"
 ENDLESS = "blocks within blocks without end"
@@ -247,7 +248,7 @@ def time(block: Json, *names: str) -> datetime | None:
 
 def read_time(written: str, name: str) -> datetime:
     try:
-        if not (written.isascii() and written.isdigit()):
+        if not (written.isascii() and written.isdigit()) or int(written[:4]) < FIRST_YEAR:
             raise ValueError(written)
         if len(written) in TIME_SHAPES:
             return datetime.strptime(written, TIME_SHAPES[len(written)]).replace(tzinfo=KST)

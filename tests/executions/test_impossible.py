@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from ops.invariants import violations
 from service.core.clock import ManualClock
@@ -107,6 +108,25 @@ ROWS: dict[str, tuple[dict[str, Any], str | None]] = {
         {"executed": 5, "executions": (ExecutionRow(5, Decimal("70000.00001"), "1", None),)},
         None,
     ),
+    "less-than-nothing": ({"executed": -5}, None),
+    "less-than-nothing-beside-more": (
+        {
+            "executed": 5,
+            "executions": (ExecutionRow(8, Decimal(70_000), "1", None), ExecutionRow(-3, Decimal(70_000), "2", None)),
+        },
+        None,
+    ),
+    "shares-for-nothing": ({"executed": 5, "executions": (ExecutionRow(5, Decimal(0), "1", None),)}, None),
+    "shares-and-money": ({"executed": 5, "executions": (ExecutionRow(5, Decimal(-70_000), "1", None),)}, None),
+}
+
+
+WORDS = {
+    "a-price-no-table-holds": "price-too-fine",
+    "less-than-nothing": "negative-quantity",
+    "less-than-nothing-beside-more": "negative-quantity",
+    "shares-for-nothing": "no-price",
+    "shares-and-money": "no-price",
 }
 
 
@@ -116,9 +136,11 @@ async def test_p11_an_inquiry_that_cannot_be_books_nothing_and_asks_for_a_person
     before, reserved = await life.order(), (await life.cash())["reserved"]
     told, review = ROWS[name]
     life.clock.advance(QUIET)
-    await sweep_account(
-        replace(life.applier, gateway=Asked(life, [row(life, **told)])), (life.world.account, TODAY), CallClass.ROUTINE
-    )
+    with capture_logs() as lines:
+        await sweep_account(
+            replace(life.applier, gateway=Asked(life, [row(life, **told)])), (life.world.account, TODAY), CallClass.ROUTINE
+        )
+    assert [line["what"] for line in lines if line["event"] == "sweep.impossible"] == [WORDS.get(name, "overfill")]
     await nothing_but_a_mark(life, before, reserved, review)
     await sweep_account(replace(life.applier, gateway=Asked(life, [row(life)])), (life.world.account, TODAY), CallClass.ROUTINE)
     life.clock.advance(QUIET)

@@ -253,6 +253,26 @@ async def test_p17_a_quantity_that_is_none_makes_the_reading_incomplete(written:
     assert "row 2" in result.detail
 
 
+@pytest.mark.parametrize("written", ["00010101", "00010101000000", "15120112", "18991231235959"])
+async def test_p03_a_time_before_there_was_an_exchange_is_no_time(written: str) -> None:
+    """A broker's "no value": no table takes it, and the execution that bore it was never booked."""
+    (read,) = complete(await read_one("orderdetail", execList=[execution(written)], execSumQty=300)).executions
+    assert (read.quantity, read.time) == (300, None)
+
+
+def execution(time: str, **changes: Any) -> dict[str, Any]:
+    return {"execQty": 300, "execPrice": 71500, "execNo": 1, "execTime": time} | changes
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_p03_an_execution_of_no_shares_is_none(others: int) -> None:
+    """What stands in the list of an order without executions: booked it would be refused, and with it all the order's rows."""
+    nothing = {"execQty": 0, "execPrice": 0, "execNo": 0, "execTime": ""}
+    rows = [nothing, *[execution("20261124093000")] * others]
+    read = complete(await read_one("orderdetail", execList=rows, execSumQty=300 * others))
+    assert [one.quantity for one in read.executions] == [300] * others
+
+
 async def test_p33_no_float_is_between_the_wire_and_the_row() -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         body = json.dumps(answer("orderdetail", [row("orderdetail", orderPrice=-1)], echo=echo_of(request)))
