@@ -1,8 +1,8 @@
 """What the groups of the command line share: a verb is run in a world that the root opens, and a refusal is said and ends it."""
 
 import asyncio
-import getpass
 import os
+import pwd
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
@@ -32,8 +32,9 @@ def run(
 
 
 def operator() -> str:
-    """Whoever sits at the machine, for the ledger: no user of the service asks. A container's user may have no name."""
+    """Whoever sits at the machine, for the ledger: no user of the service asks. By what the system knows of this process, not by
+    the environment, where one may set any name. A container's user may have none."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
         return f"uid {os.getuid()}"

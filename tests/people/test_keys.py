@@ -84,6 +84,17 @@ async def test_p28_the_ledger_names_who_made_a_user_and_a_key_on_the_command_lin
     assert [orjson.loads(body)["data"]["by"] for body in told] == [operator()] * 2
 
 
+def test_p28_who_sits_at_the_machine_is_who_the_system_says_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A variable is anybody's to set: the ledger would name whom he likes, or fail over what no entry can hold."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    own = operator()
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    assert operator() == own
+
+
 async def test_a_revoked_key_is_refused_on_the_next_call(database: Database, user: User) -> None:
     key, token = await issue_key(transaction=database.transaction, pepper=PEPPER, user_id=user.id)
     first = await revoke_key(transaction=database.transaction, key_id=key.id)
