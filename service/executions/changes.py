@@ -175,6 +175,8 @@ def _cancellations(answer: Answer) -> list[Proven]:
     proven elsewhere (`Sighted.ended`)."""
     rows = [row for _, row in answer.found.rows if row.is_cancel and row.original_number]
     sent = answer.sent(RequestKind.CANCELLATION)
+    if not rows and answer.found.executed >= answer.found.order.quantity:  # all of it was executed: nothing was left to cancel
+        return [Proven(one.cl_ord_id, Proof.NO_EFFECT) for one in sent if answer.over(one)]
     if len(rows) != len(sent) or not all(_in_time(row, one) for row, one in zip(rows, sent, strict=True)):
         return []
     done = answer.found.confirmed

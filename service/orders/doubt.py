@@ -13,7 +13,7 @@ from uuid import UUID
 from service.core.clock import KST
 from service.gateway import RequestKind
 from service.orders.machine import ORDER_CLOSED
-from service.orders.model import Order, Request, RequestState
+from service.orders.model import Order, Request, RequestState, Status
 
 GIVE_REPORTS = timedelta(seconds=5)  # business time a report may take before anybody asks
 GIVE_ACKNOWLEDGEMENT = timedelta(seconds=30)  # a request the platform took and nobody has reported on since
@@ -161,10 +161,12 @@ def ended_on_absence(order: Order) -> bool:
 
 
 def ended_unanswered(order: Order) -> bool:
-    """Whether the order ended with an amendment sent of which nobody said what became of it: its last terms are in doubt."""
+    """Whether the order ended with a change sent of which nobody said what became of it: with an amendment its last terms are
+    in doubt, and a cancellation whose refusal was lost would be shown as pending for ever."""
+    kinds = {RequestKind.AMENDMENT} | ({RequestKind.CANCELLATION} if order.status is Status.PENDING_CANCEL else set())
+    changes = [one for one in order.requests if one.kind in kinds and one.sent_at is not None]
     reasons = ORDER_CLOSED.values()
-    amendments = [one for one in order.requests if one.kind is RequestKind.AMENDMENT and one.sent_at is not None]
-    return order.closed and any(one.state is RequestState.REFUSED and one.reason in reasons for one in amendments)
+    return order.closed and any(one.state is RequestState.REFUSED and one.reason in reasons for one in changes)
 
 
 def _first_look(request: Request) -> datetime:
