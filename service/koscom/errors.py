@@ -4,6 +4,7 @@ The table is the whole knowledge. What is not in it is unknown: an undocumented 
 not exist, even where its neighbours do.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,8 +95,9 @@ def read_verdict(body: Json) -> Verdict:
     return Verdict(frozenset(codes), _message(body, resp), text(header, "reqIdConsumer"))
 
 
-def outcome_of(http_status: int, body: bytes, echo: str) -> SendOutcome:
-    """The one outcome of an answered order request. `echo` is the reqIdConsumer we sent."""
+def outcome_of(http_status: int, body: bytes, echo: str, other_brokers: Collection[str] = ()) -> SendOutcome:
+    """The one outcome of an answered order request. `echo` is the reqIdConsumer we sent, `other_brokers` the short names of
+    those it did not go to, in lower case."""
     try:
         said = parse_object(body)
         verdict = read_verdict(said)
@@ -105,6 +107,9 @@ def outcome_of(http_status: int, body: bytes, echo: str) -> SendOutcome:
         return _accepted(said, verdict, body, echo)
     if verdict.echo not in {None, echo}:
         return Unknown("answer to another request", body)
+    category = said.get("category")  # who says so: a part of the platform, or a broker
+    if isinstance(category, str) and category.strip().lower() in other_brokers:
+        return Unknown("answer of another broker", body)
     return _by_code(http_status, verdict, body)
 
 

@@ -77,6 +77,7 @@ class KoscomGateway:
     ) -> None:
         known = profiles.load() if config.profiles is None else dict(config.profiles)
         self._profiles = profiles.chosen(known, config.brokers)
+        self._names = {one.short_name.lower() for one in known.values()}
         self._config = config
         self._purse = Purse(budget, dict(config.limits), clock)
         self._services = {name: self._service(name, transports or {}) for name in ServiceName}
@@ -145,7 +146,7 @@ class KoscomGateway:
             seconds=deadline - loop.time(),
             not_after=not_after,
         )
-        return _noted(message, _outcome(message, answer))
+        return _noted(message, _outcome(message, answer, self._names - {profile.short_name.lower()}))
 
     # --- inquiries
 
@@ -206,9 +207,9 @@ def _noted(message: OrderMessage, outcome: SendOutcome) -> SendOutcome:
     return outcome
 
 
-def _outcome(message: OrderMessage, answer: Answer | NoAnswer) -> SendOutcome:
+def _outcome(message: OrderMessage, answer: Answer | NoAnswer, other_brokers: set[str]) -> SendOutcome:
     if isinstance(answer, Answer):
-        return _discreet(outcome_of(answer.status, answer.body, message.cl_ord_id), message.account)
+        return _discreet(outcome_of(answer.status, answer.body, message.cl_ord_id, other_brokers), message.account)
     if not answer.written:
         return NotSent(answer.reason)
     return Unknown(f"{answer.reason} {answer.detail}".strip(), answer.body)

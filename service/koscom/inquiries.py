@@ -150,7 +150,9 @@ BALANCE: Kind[BalanceRow] = Kind(
     envelope.BALANCE, Shape(each_row(translate.balance_row), translate.entries_of), translate.merge_balances
 )
 SETTLEMENTS: Kind[SettlementRow] = Kind(envelope.SETTLEMENTS, Shape(each_row(translate.settlement_row), len))
-ACCOUNTS: Kind[AccountRow] = Kind(envelope.ACCOUNTS, Shape(each_row(translate.account_row), len))
+ACCOUNTS: Kind[AccountRow] = Kind(  # an account shown twice stands where another one is missing
+    envelope.ACCOUNTS, Shape(each_row(translate.account_row), lambda rows: len(set(rows)))
+)
 TRANSACTIONS: Kind[TransactionRow] = Kind(envelope.TRANSACTIONS, Shape(each_row(translate.transaction_row), len))
 
 

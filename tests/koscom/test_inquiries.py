@@ -563,6 +563,14 @@ async def test_p07_a_row_that_moved_to_the_next_page_is_one_row(total: int, whol
     assert whole is False or [one.order_number for one in result.rows] == ["3", "2", "1"]
 
 
+@pytest.mark.parametrize(("total", "whole"), [(0, True), (3, True), (4, False)], ids=["no total", "total", "one is missing"])
+async def test_p17_an_account_shown_twice_does_not_stand_for_one_left_out(total: int, whole: bool) -> None:
+    """Absence in a complete list makes an account vanish, and ends its orders."""
+    accounts = [row("accountlist", accNo=number) for number in ("1", "2", "3")]
+    result = await ask(gateway(pages((accounts[:2], "a"), (accounts[1:], None), total=total)), "accountlist")
+    assert isinstance(result, Complete) is whole
+
+
 @pytest.mark.parametrize("acting", [{}, {"modifyType": "1", "orgOrderNo": "1"}], ids=["order", "amendment"])
 async def test_p17_a_row_that_changed_between_its_two_pages_is_no_snapshot(acting: dict[str, Any]) -> None:
     def listed(executed: int) -> Any:

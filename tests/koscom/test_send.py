@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -224,3 +225,15 @@ async def test_over_a_real_socket_every_order_has_a_connection_of_its_own() -> N
     assert [type(result) for result in results] == [Accepted] * 3
     assert (len(server.requests), server.connections) == (3, 3)
     assert isinstance(nobody, NotSent)
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize(
+    ("category", "outcome"),
+    [("cyber", Refused), (" CYBER", Refused), ("op-exco", Refused), (None, Refused), (7, Refused), ("diamond", Unknown)],
+    ids=["ours", "ours in capitals", "the platform", "nobody", "a number", "another"],
+)
+async def test_p04_a_refusal_that_names_another_broker_refuses_nothing_of_ours(status: int, category: Any, outcome: type) -> None:
+    """The older answers have no echo: who refused is all that ties one to an order."""
+    body = {"category": category, "code": 7000, "message": "bad request"}
+    assert isinstance(await gateway(lambda _request: httpx.Response(status, json=body)).send(order(), inf), outcome)
