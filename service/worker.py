@@ -30,7 +30,7 @@ from service.executions.sweep import Sweeper
 from service.executions.watch import Watch
 from service.gateway import CallClass
 from service.infra import feed, idempotency, jobs, leases, memory, migrations
-from service.infra.jobs import Daily
+from service.infra.jobs import FIRST, Daily
 from service.infra.processes import identity
 from service.infra.worker_pages import pages as pages_of
 from service.koscom.budget import ServiceName
@@ -104,12 +104,12 @@ async def _named(wiring: Wiring) -> bool:
 PATIENCE = time(8, 10)
 DAILY: tuple[tuple[Daily[Wiring], ...], ...] = (
     (
-        Daily("instruments", time(6, 35), time(20, 0), timedelta(minutes=30), _instruments),
-        Daily("keys", time(20, 30), time(20, 30), timedelta(days=1), _keys),
+        Daily("instruments", FIRST["instruments"], time(20, 0), timedelta(minutes=30), _instruments),
+        Daily("keys", FIRST["keys"], time(20, 30), timedelta(days=1), _keys),
     ),
     (
-        Daily("accounts", time(6, 40), time(8, 25), timedelta(minutes=5), _accounts),
-        Daily("openings", time(6, 45), time(8, 25), timedelta(minutes=5), _openings, _named),
+        Daily("accounts", FIRST["accounts"], time(8, 25), timedelta(minutes=5), _accounts),
+        Daily("openings", FIRST["openings"], time(8, 25), timedelta(minutes=5), _openings, _named),
     ),
 )
 

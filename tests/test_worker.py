@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from service.audit.evidence import Vault
+from service.console.status import _jobs
 from service.controls.store import gate
 from service.core import clock as clocks
 from service.core.clock import KST, ManualClock
@@ -18,7 +20,7 @@ from service.core.secret import AccountNumber
 from service.executions.inbox import Inbox
 from service.gateway import AccountRow, BalanceRow, BrokerProfile, CallClass, Inquiry, ListedInstrument, RawReport
 from service.infra import leases
-from service.infra.db import Database
+from service.infra.db import Books, Database
 from service.koscom.stomp import Frame, encode
 from service.market.book import MarketBook
 from service.worker import DAILY, Worker, _until_lost
@@ -68,10 +70,13 @@ class Brokers(Listening):
         super().__init__(account_lists={BROKER: incomplete("timeout")})
         self.slow, self.listing = asyncio.Event(), asyncio.Event()
         self.slow.set()
+        self.broken = False
 
     async def instruments(self, market: str) -> Inquiry[ListedInstrument]:
         self.listing.set()
         await self.slow.wait()
+        if self.broken:
+            raise ValueError("whatever it is, the job ends with an error")
         return await super().instruments(market)
 
     def brokers(self) -> list[BrokerProfile]:
@@ -129,6 +134,46 @@ async def test_row_17_masters_that_take_all_morning_keep_no_account_closed(
         await masters
     await in_turn(worker)
     assert await opened_on(database_urls) == {NEXT_MORNING.date()}
+
+
+@dataclass
+class Part:
+    """The jobs on the status page at a moment."""
+
+    database: Database
+
+    async def at(self, moment: datetime) -> str:
+        """What a person is told to do; nothing when all is well."""
+        async with self.database.transaction(books=Books.ALL) as connection:
+            return str((await _jobs(connection, moment)).get("what_now", ""))
+
+
+@pytest.fixture
+def page(database: Database) -> Part:
+    return Part(database)
+
+
+async def test_row_17_a_morning_nobody_read_is_told_and_no_week_end(page: Part, worker: Worker) -> None:
+    """The page was silent about a trading day on which no job had begun: it showed the one before."""
+    assert await page.at(NEXT_MORNING.replace(hour=6, minute=44)) == ""
+    assert "Not begun today: instruments" in await page.at(NEXT_MORNING.replace(hour=6, minute=46))
+    assert "Not begun today: accounts, instruments, openings" in await page.at(NEXT_MORNING)
+    await in_turn(worker)  # the broker's list of accounts breaks off
+    assert await page.at(NEXT_MORNING) == "Incomplete: accounts. The next slot tries again."
+    assert await page.at(NEXT_MORNING + timedelta(days=4)) == ""  # a Saturday
+    assert await page.at(NEXT_MORNING.replace(day=25, hour=1)) == ""
+    assert "trading day is not known" in await page.at(NEXT_MORNING.replace(year=2040))
+
+
+async def test_row_17_a_job_that_fails_again_and_again_is_not_shown_as_running(
+    page: Part, worker: Worker, platform: Brokers
+) -> None:
+    platform.account_lists[BROKER], platform.broken = complete(), True
+    await in_turn(worker)
+    assert "Failed: instruments;" in await page.at(NEXT_MORNING)
+    platform.broken = False
+    await in_turn(worker)
+    assert await page.at(NEXT_MORNING) == ""
 
 
 async def opened_on(urls: DatabaseUrls) -> set[date]:

@@ -17,6 +17,7 @@ from service.core.clock import KST, Clock, kst_date
 from service.core.errors import ServiceError
 from service.executions import store as executions
 from service.infra import jobs
+from service.market.store import is_open
 from service.orders import doubt_store
 from service.orders import store as orders
 
@@ -24,6 +25,7 @@ Part = dict[str, Any]
 SHOWN = 50  # halts and locks on the page
 A_MINUTE_S = 60
 UNSEEN = timedelta(minutes=2)  # an account with live orders is looked at every 50 s, again after 5 s what failed
+BEGINS_WITHIN = timedelta(minutes=10)  # of its first slot a daily job begins, where a worker runs
 Budgets = Callable[[], Awaitable[dict[str, dict[str, int]]]]
 
 
@@ -67,7 +69,7 @@ async def status(
         "halts": await _halts(connection),
         "sweeps": await _sweeps(connection, clock.now()),
         "budgets": await _budgets(budgets),
-        "jobs": await _jobs(connection),
+        "jobs": await _jobs(connection, clock.now()),
     }
     now = clock.now()
     return {
@@ -225,12 +227,28 @@ async def _budgets(budgets: Budgets) -> Part:
     return part if not empty else part | {"what_now": f"The day's calls are used up for {', '.join(empty)}."}
 
 
-async def _jobs(connection: AsyncConnection) -> Part:
-    last = await jobs.last_runs(connection)
+async def _jobs(connection: AsyncConnection, now: datetime) -> Part:
+    """Today's: what came of an earlier day's reading stops nobody any more, at a week-end neither."""
+    last, today = await jobs.last_runs(connection), kst_date(now)
     shown = {
         one.job: {"slot": one.slot.astimezone(KST).isoformat(timespec="minutes"), "outcome": one.outcome or "running"}
         for one in last
     }
-    bad = sorted(name for name, one in shown.items() if one["outcome"] not in ("complete", "running"))
-    part: Part = {"ok": not bad, "last": shown}
-    return part if not bad else part | {"what_now": f"Incomplete: {', '.join(bad)}. The next slot tries again."}
+    begun = {one.job: one.outcome for one in last if kst_date(one.slot) == today}
+    opened = await is_open(connection, today)
+    due = [job for job, first in jobs.FIRST.items() if now - datetime.combine(today, first, KST) >= BEGINS_WITHIN]
+    said = {
+        "Incomplete: {}. The next slot tries again.": [job for job, said in begun.items() if said == "incomplete"],
+        "Failed: {}; tried again each second. worker.job_failed in a worker's log says why.": [
+            job for job, said in begun.items() if said == jobs.FAILED
+        ],
+        "Not begun today: {}. A worker must run whose clock is right; see its log.": [
+            job for job in due if opened and job not in begun
+        ],
+        "Whether {} is a trading day is not known, so nothing was read for it: extend the calendar.": [
+            today.isoformat() for _ in [opened] if opened is None
+        ],
+    }
+    wrong = " ".join(words.format(", ".join(sorted(named))) for words, named in said.items() if named)
+    part: Part = {"ok": not wrong, "last": shown}
+    return part | {"what_now": wrong} if wrong else part

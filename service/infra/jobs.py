@@ -6,6 +6,7 @@ may be begun again after a kill: it must stand being run twice.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Generic, TypeVar
@@ -18,11 +19,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.core.clock import KST, kst_date
 from service.infra.db import Transaction
 from service.infra.failpoints import fp
-from service.infra.leases import Work, hold
+from service.infra.leases import AWAY, Work, hold
 from service.infra.metrics import JOB_RUNS
 from service.infra.tables import job_run as table
 
 Needs = TypeVar("Needs")
+FAILED = "failed"
+# When each daily job has its first slot (KST): for who runs them, and for who tells that one did not begin.
+FIRST = {"instruments": time(6, 35), "accounts": time(6, 40), "openings": time(6, 45), "keys": time(20, 30)}
 
 
 @dataclass(frozen=True)
@@ -127,9 +131,21 @@ async def run_once(transaction: Transaction, slot: Slot, holder: UUID, work: Wor
         if not ours:
             return None
         fp("jobs.claimed")
-        outcome = await work(held)
+        try:
+            outcome = await work(held)
+        except Exception:
+            await _failed(transaction, slot, holder)
+            raise
         fp("jobs.done")
         async with transaction() as connection:
             await finish(connection, slot, holder, outcome)
         JOB_RUNS.labels(slot.job).inc()
         return outcome
+
+
+async def _failed(transaction: Transaction, slot: Slot, holder: UUID) -> None:
+    """Said for who looks at the last runs; the slot stays open and is taken over by the next tick."""
+    with suppress(*AWAY):  # what the work raised is told in any case
+        async with transaction() as connection:
+            ours = (_is(slot), table.c.holder == holder, table.c.finished_at.is_(None))
+            await connection.execute(update(table).where(*ours).values(outcome=FAILED))

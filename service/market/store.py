@@ -31,6 +31,13 @@ async def load_calendar(connection: AsyncConnection) -> Calendar:
     )
 
 
+async def is_open(connection: AsyncConnection, day: date) -> bool | None:
+    """Whether it is a trading day; None when nobody knows."""
+    table = trading_day_table.c
+    found: bool | None = (await connection.execute(select(table.open).where(table.day == day))).scalar()
+    return found
+
+
 async def load_ticks(connection: AsyncConnection) -> Ticks:
     rows = await connection.execute(select(tick_table))
     return Ticks(TickBand(**{**row._asdict(), "product": Product(row.product)}) for row in rows)
