@@ -11,7 +11,7 @@ from datetime import date
 
 from service.accounts import store
 from service.accounts.model import Account, Statement
-from service.accounts.rules import document_of, unsettled_of
+from service.accounts.rules import WON_CURRENCIES, document_of, unsettled_of
 from service.audit.append import record
 from service.audit.evidence import Raw, Vault
 from service.core.clock import Clock, kst_date
@@ -71,8 +71,9 @@ async def _unsettled(
     today: date,
     call_class: CallClass,
 ) -> _Unsettled:
-    """What trades of `trade_days` will still bring. Asked only of a broker whose cash is one row without a basis."""
-    laddered = any(cash.basis is not None for row in answer.rows for cash in row.cash)
+    """What trades of `trade_days` will still bring. Asked only of a broker whose won of today has no rung above it."""
+    won = [one for row in answer.rows for one in row.cash if one.currency in WON_CURRENCIES and one.cash is not None]
+    laddered = any(one.basis for one in won)
     if laddered or not isinstance(answer, Complete):
         return _Unsettled()
     coming: list[tuple[date, int]] = []

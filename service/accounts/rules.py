@@ -67,14 +67,15 @@ class Ladder:
 
 def ladder_of(document: Mapping[str, Any]) -> Ladder:
     """A broker that was asked for several asset types may repeat its cash; where the repeats differ the smaller counts. A
-    single row without basis is today's cash: what trades of the days before will bring is added rung by rung, and what its
-    margin (증거금) holds cannot be ordered with. Nor can what is owed."""
+    single row, or one of today alone, is today's cash: what trades of the days before will bring is added rung by rung, and
+    what its margin (증거금) holds cannot be ordered with. Nor can what is owed."""
     rungs: dict[int, Won] = {}
-    for row in document["cash"]:
-        if row["currency"] not in WON_CURRENCIES or row["cash"] is None:
-            continue
+    won = [row for row in document["cash"] if row["currency"] in WON_CURRENCIES and row["cash"] is not None]
+    laddered = any(row["basis"] for row in won)
+    for row in won:
         amount = _amount(row["cash"])
-        seen = _climbed(document, row, amount) if row["basis"] is None else {row["basis"]: amount}
+        climbs = row["basis"] is None or not laddered
+        seen = _climbed(document, row, amount) if climbs else {row["basis"]: amount}
         for basis, value in seen.items():
             rungs[basis] = min(rungs.get(basis, value), value)
     highest = rungs.get(2, rungs.get(1, rungs.get(0, Won(0))))

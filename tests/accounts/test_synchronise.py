@@ -216,6 +216,31 @@ async def test_p17_without_the_scheduled_settlements_a_single_row_opens_nothing(
     assert list((await house.openings()).failed.values()) == ["timeout"]
 
 
+def purchase(won: int, settles: date) -> SettlementRow:
+    return SettlementRow(AccountNumber("111"), Side.BUY, InstrumentRef(SAMSUNG, None, None), 9, Decimal(won), settles, None, ())
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (cash_row(1_000),),
+        (cash_row(1_000, 0),),
+        (cash_row(1_000), cash_row(50, 2, currency="USD")),
+        (cash_row(1_000, 0), replace(cash_row(1, 2), cash=None)),
+    ],
+    ids=["no-basis", "today-alone", "a-foreign-ladder", "an-empty-rung"],
+)
+async def test_p17_where_no_rung_tells_of_tomorrow_the_scheduled_settlements_do(
+    house: House, platform: Platform, rows: tuple[Any, ...]
+) -> None:
+    """Today's cash, under whatever name, and bought for 600 on Friday: what is left to spend is 400."""
+    await house.accounts()
+    platform.balances["111"] = complete(balance("111", rows))
+    platform.coming_of[date(2026, 11, 20)] = complete(purchase(600, date(2026, 11, 24)))
+    await house.openings()
+    assert (await house.position())[0].orderable == 400
+
+
 async def test_a_balance_kept_since_the_close_opens_the_next_day(house: House, platform: Platform, clock: ManualClock) -> None:
     """At 20:05 the books turn: the evening's balance is the opening of tomorrow, and nobody asks again."""
     await house.accounts()
@@ -271,8 +296,7 @@ async def test_p23_what_a_day_bought_before_it_was_closed_is_not_spent_again(
     closed, settles = EARLY.date(), date(2026, 11, 26)
     async with house.database.transaction() as connection:
         await close_days(connection, [closed], known_since=closed, source="test")
-    bought = SettlementRow(AccountNumber("111"), Side.BUY, InstrumentRef(SAMSUNG, None, None), 9, Decimal(600), settles, None, ())
-    platform.coming_of[closed] = complete(bought)
+    platform.coming_of[closed] = complete(purchase(600, settles))
     clock.moment = EARLY + timedelta(days=1)
     platform.balances["111"] = replace(complete(balance("111", (cash_row(1_000),))), asked_at=clock.moment)
     assert len((await house.openings()).opened) == 1
