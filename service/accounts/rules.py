@@ -94,7 +94,7 @@ def _climbed(document: Mapping[str, Any], row: Mapping[str, Any], amount: Won) -
     coming = [(one["settles_on"], int(one["won"])) for one in document.get("unsettled", ())]
     first = min((day for day, _ in coming), default=None)
     tomorrow = amount + sum(won for day, won in coming if day == first)
-    last = amount + sum(won for _, won in coming) - _amount(row["margin"])
+    last = amount + sum(won for _, won in coming) - abs(_amount(row["margin"]))
     return {0: amount, 1: Won(min(tomorrow, last) if not coming else tomorrow), 2: Won(last)}
 
 

@@ -28,6 +28,7 @@ HYNIX = "KR7000660001"
         ((cash_row(100, 0),), (100, 100, 100)),
         ((cash_row(100),), (100, 100, 100)),
         ((cash_row(100, margin=30),), (100, 70, 70)),  # a single row: its margin belongs to unsettled buys
+        ((cash_row(100, margin=-30),), (100, 70, 70)),  # whichever sign it has
         ((cash_row(100), cash_row(100)), (100, 100, 100)),  # the same cash, once for each asset type
         ((cash_row(100, 0), cash_row(90, 0)), (90, 90, 90)),  # repeats that differ: the smaller
         ((cash_row(100, 0), cash_row(7_000, currency="USD")), (100, 100, 100)),
