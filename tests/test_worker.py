@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from service.accounts.take_opening import take_opening
 from service.audit.evidence import Vault
 from service.console.status import _jobs
 from service.controls.store import gate
 from service.core import clock as clocks
 from service.core.clock import KST, ManualClock
+from service.core.errors import Unavailable
 from service.core.secret import AccountNumber
 from service.executions.inbox import Inbox
 from service.gateway import AccountRow, BalanceRow, BrokerProfile, CallClass, Inquiry, ListedInstrument, RawReport
@@ -134,6 +136,21 @@ async def test_row_17_masters_that_take_all_morning_keep_no_account_closed(
         await masters
     await in_turn(worker)
     assert await opened_on(database_urls) == {NEXT_MORNING.date()}
+
+
+async def test_row_19_nor_does_a_call_to_a_server_whose_clock_is_wrong(
+    database_urls: DatabaseUrls, worker: Worker, database: Database
+) -> None:
+    """An opening cannot be taken back: today's orders would be refused until the night."""
+    await make_world(database_urls.superuser, opened_on=TODAY)
+    w = worker.wiring
+    clocks.stand_in(wall=lambda: datetime.now(UTC) + timedelta(hours=22))
+    try:
+        with pytest.raises(Unavailable) as refused:
+            await take_opening(transaction=database.transaction, clock=w.clock, gateway=w.gateway, vault=w.vault)
+    finally:
+        clocks.stand_in()
+    assert (refused.value.slug, await opened_on(database_urls)) == ("clock-wrong", {TODAY})
 
 
 @dataclass

@@ -94,7 +94,9 @@ async def get_balance(request: Request, account_id: UUID, principal: Caller) -> 
     return balance_out(account_id, cash, holdings, statement, isins, ladder)
 
 
-@router.post("/synchronizations", responses=problem_responses(*READ, "role-required", "licence-required", "gate-busy"))
+@router.post(
+    "/synchronizations", responses=problem_responses(*READ, "role-required", "licence-required", "gate-busy", "clock-wrong")
+)
 async def post_synchronization(
     request: Request, principal: Operations, body: AccountSynchronizationRequest | None = None
 ) -> AccountSynchronization:

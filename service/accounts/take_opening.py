@@ -19,7 +19,9 @@ from service.accounts.read_balance import read_balance
 from service.accounts.rules import opening_of
 from service.audit.append import record
 from service.audit.evidence import Vault
+from service.controls.store import gate
 from service.core.clock import Clock
+from service.core.errors import Unavailable
 from service.core.principal import Principal
 from service.gateway import CallClass, Gateway
 from service.infra.db import Books, Transaction, is_away, is_full
@@ -65,8 +67,15 @@ async def take_opening(
     request_id: str | None = None,
 ) -> Openings:
     """For `account_ids`, or for every account that may trade. The day is the one whose books are open now, or open next.
-    Raises what the database says while it is away or busy, after every account had its turn: then it is worth repeating."""
+    Raises what the database says while it is away or busy, after every account had its turn: then it is worth repeating.
+    Raises Unavailable `clock-wrong` before anything is opened: another day's opening would close this one, for good."""
     async with transaction(books=Books.ALL) as connection:
+        if (await gate(connection, None)).clock_wrong:
+            raise Unavailable(
+                "clock-wrong",
+                "The clocks of this server and of the database are apart, so nobody knows which day to open. Nothing was opened.",
+                extra={"retry_after_seconds": 30},
+            )
         calendar = await load_calendar(connection)
         day = calendar.business_day_at(clock.now())
         since = calendar.last_close(calendar.previous_trading_day(day))
