@@ -28,7 +28,7 @@ from service.gateway import (
     TimeInForce,
     Unreadable,
 )
-from service.koscom.wire import Json, WireError, absent, decimal, dump, need_text, parse_object, text, whole
+from service.koscom.wire import FIRST_YEAR, Json, WireError, absent, decimal, dump, need_text, parse_object, text, whole
 
 BEGIN_STRING = "FIX.4.4"
 ISIN_SOURCE = "4"
@@ -316,7 +316,7 @@ def short_code_of(code: str | None) -> str | None:
 
 
 def _transact_time(body: Json) -> datetime | None:
-    """UTCTimestamp, in KST. Finer than microseconds is cut off."""
+    """UTCTimestamp, in KST; None for a "no value" long ago. Finer than microseconds is cut off."""
     said = _text(body, "transact_time")
     if said is None:
         return None
@@ -326,7 +326,7 @@ def _transact_time(body: Json) -> datetime | None:
             raise ValueError(fraction)
         moment = datetime.strptime(main, "%Y%m%d-%H:%M:%S").replace(tzinfo=UTC)
         micro = timedelta(microseconds=int(fraction[:6].ljust(6, "0")))
-        return (moment + micro).astimezone(KST)
+        return (moment + micro).astimezone(KST) if moment.year >= FIRST_YEAR else None
     except (ValueError, OverflowError) as error:
         raise WireError("unreadable-time", NAMES["transact_time"][0]) from error
 

@@ -20,7 +20,7 @@ from service.koscom import dialect
 from service.koscom.stomp import Frame, encode
 from service.market.book import MarketBook
 from tests.conftest import DatabaseUrls
-from tests.executions.test_order_life import VAULT, Life
+from tests.executions.test_order_life import VAULT, Life, ack
 from tests.koscom.test_stream import Broker, Listener, reading
 from tests.makers import CODE, ISIN, PROFILE, fetch, make_world
 
@@ -136,4 +136,27 @@ async def test_p19_p11_bad_upstream_input_between_a_hundred_good_messages(life: 
     )
     assert told[0][0] == states["parked"] + states["quarantined"]
     assert order["needs_review"]
+    assert await violations(life.urls.superuser) == []
+
+
+NO_TIMES = ["00010101-00:00:00", "00010101-00:00:00.000", "18991230-00:00:00", "19700101-00:00:00"]
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["by its name", "by its number"])
+@pytest.mark.parametrize("time", NO_TIMES)
+async def test_p06_a_fill_whose_time_is_somebodys_no_value_is_booked_and_the_next_one_too(
+    life: Life, time: str, named: bool
+) -> None:
+    """The first moment of the calendar is no moment to the database: read back it could not be compared, and nothing of the
+    order be applied any more."""
+    await life.submit()
+    await life.dispatch()
+    cl = life.gateway.sends[0].cl_ord_id
+    terms = {"ClOrdID": cl if named else None, "OrderQty": "10"}
+    said = [fill(cl, 1, LeavesQty="9", TransactTime=time, **terms), fill(cl, 2, LeavesQty="8", **terms)]
+    reports = [dialect.read_report(RawReport("F0001", None, n, json.dumps(one).encode())) for n, one in enumerate(said, start=1)]
+    await life.receive(ack(cl), *reports)
+    fills = await fetch(life.urls.superuser, "select traded_at from fill")
+    assert [one["traded_at"] for one in fills] == [life.clock.now()] * 2
+    assert (await life.order())["filled_quantity"] == 2
     assert await violations(life.urls.superuser) == []

@@ -253,8 +253,8 @@ async def test_p17_a_quantity_that_is_none_makes_the_reading_incomplete(written:
     assert "row 2" in result.detail
 
 
-@pytest.mark.parametrize("written", ["00010101", "00010101000000", "15120112", "18991231235959"])
-async def test_p03_a_time_before_there_was_an_exchange_is_no_time(written: str) -> None:
+@pytest.mark.parametrize("written", ["00010101", "00010101000000", "15120112", "18991231235959", "19700101090000"])
+async def test_p03_a_time_long_before_the_platform_is_no_time(written: str) -> None:
     """A broker's "no value": no table takes it, and the execution that bore it was never booked."""
     (read,) = complete(await read_one("orderdetail", execList=[execution(written)], execSumQty=300)).executions
     assert (read.quantity, read.time) == (300, None)

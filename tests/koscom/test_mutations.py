@@ -254,8 +254,9 @@ def judge(api: str, result: Complete[Any], raw: bytes) -> None:
 
 
 def two(api: str) -> list[Any]:
-    """Two rows, of two orders or with two holdings."""
-    second = row(api, **({"orderNo": "0000012346"} if api == "orderdetail" else {}))
+    """Two rows, of two orders or accounts or with two holdings."""
+    others = {"orderdetail": {"orderNo": "0000012346"}, "accountlist": {"accNo": "1234567891"}}
+    second = row(api, **others.get(api, {}))
     if api == "balancelist":
         second["securitiesBalInfo"][0]["qty"] = 7
     return [row(api), second]
