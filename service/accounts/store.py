@@ -30,11 +30,10 @@ async def numbers_of(connection: AsyncConnection, account_ids: Sequence[UUID]) -
     return {row.id: AccountNumber(row.number) for row in rows}
 
 
-async def accounts_of(connection: AsyncConnection, broker: str) -> list[Account]:
-    """Every account ever listed by a broker, vanished ones included."""
-    rows = await connection.execute(
-        select(account_table).where(account_table.c.broker == broker).order_by(account_table.c.number)
-    )
+async def accounts_of(connection: AsyncConnection, broker: str, *, lock: bool = False) -> list[Account]:
+    """Every account ever listed by a broker, vanished ones included. `lock` holds them against another list."""
+    wanted = select(account_table).where(account_table.c.broker == broker).order_by(account_table.c.number)
+    rows = await connection.execute(wanted.with_for_update(key_share=True) if lock else wanted)
     return [_account(row) for row in rows]
 
 

@@ -110,7 +110,7 @@ async def _take_over(
 async def _changes(
     connection: AsyncConnection, broker: str, answer: Inquiry[AccountRow], now: datetime, diff: AccountsDiff
 ) -> list[Change]:
-    known = {account.number: account for account in await store.accounts_of(connection, broker)}
+    known = {account.number: account for account in await store.accounts_of(connection, broker, lock=True)}
     changes: list[Change] = []
     for row in answer.rows:
         if row.contract_status not in STATUSES:

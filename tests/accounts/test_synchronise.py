@@ -1,5 +1,6 @@
 """Account lists and balances as brokers give them: presence counts, absence only when the answer is whole."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -7,6 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import asyncpg
 import pytest
 from asyncpg import LockNotAvailableError
 from sqlalchemy import select, text
@@ -27,6 +29,8 @@ from service.infra.db import Books, Database, Whose
 from service.market.store import close_days
 from tests.accounts.books import SAMSUNG
 from tests.accounts.platform import Platform, account_row, balance, cash_row, complete, holding_row, incomplete
+from tests.conftest import DatabaseUrls
+from tests.waiting import until
 
 BROKER = "00991"
 VAULT = Vault(b"k" * 32)
@@ -83,6 +87,23 @@ class House:
 def house(worker_database: Database, clock: ManualClock, platform: Platform) -> House:
     """As the worker, whose jobs these are: the login of the service may write evidence and not read it."""
     return House(worker_database, clock, platform)
+
+
+async def test_p28_two_lists_at_once_change_no_account_without_an_entry(house: House, database_urls: DatabaseUrls) -> None:
+    """A list taken over meanwhile has ended the right to trade: whoever gives it back says so."""
+    await house.accounts()
+    other = await asyncpg.connect(database_urls.superuser)
+    try:
+        meanwhile = other.transaction()
+        await meanwhile.start()
+        await other.execute("update account set vanished_at = now()")
+        reading = asyncio.create_task(house.accounts())
+        await until(lambda: other.fetchval("select exists (select from pg_locks where not granted)"))
+        await meanwhile.commit()
+        assert len((await reading).changed) == 2
+    finally:
+        await other.close()
+    assert (await house.ledger()).count("account.changed") == 2
 
 
 async def test_new_changed_and_vanished_come_back_as_a_diff(house: House, platform: Platform, clock: ManualClock) -> None:
