@@ -55,11 +55,12 @@ class Answer:
         return 0 if repriced else self.executed
 
     def over(self, one: Request) -> bool:
-        """Whether rows that lack the change lack it for good: the order is over at the broker, and no row is late any more."""
+        """Whether rows that lack the change lack it for good: the order is over at the broker, no row is late any more, and the
+        one that is known to be there is."""
         present, order = self.found.present, self.found.order
         ended = present is not None and (word(present) in self.found.cancelled | REJECTED or self.found.withdrawn(present))
         ended = ended or self.found.executed >= order.quantity or self.asked_at >= order.session_ends + ROWS_ARE_LATE
-        return ended and one.sent_at is not None and self.asked_at >= one.sent_at + ROWS_ARE_LATE
+        return ended and self.found.whole and one.sent_at is not None and self.asked_at >= one.sent_at + ROWS_ARE_LATE
 
     def has_terms(self, row: OrderRow, one: Request) -> bool:
         """Brokers list an amendment with what it left to trade, or with the total."""

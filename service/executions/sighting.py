@@ -60,6 +60,12 @@ class Sighted:
         left = [row for row in plain if bare(row.order_number) not in replaced or len(plain) == 1]
         return left[0] if len(left) == 1 else None
 
+    @property
+    def whole(self) -> bool:
+        """Whether the number that the broker told last is among them: rows that lack it are not all of the order's."""
+        known = bare(self.order.broker_order_number)
+        return known is None or any(known in (bare(row.order_number), bare(row.original_number)) for _, row in self.rows)
+
     def claimed(self) -> Status | None:
         """What the rows say about an end before the session is over; nothing while it could mean something else: a request
         under way, a row replaced only in part, an execution the rows do not show yet."""
@@ -84,11 +90,13 @@ class Sighted:
     def ended(self, now: datetime, seen: Sightings) -> Status | None:
         """What the rows prove about the order's end. While its session lives, two looks with some time between them and
         none between that says otherwise must claim the same: a false end would give back what a live order needs. Nor does a
-        list that may be older than the close tell what the closing auction left."""
+        list that may be older than the close, or that lacks the order's present row, tell what the closing auction left."""
         if now < self.order.session_ends + ROWS_ARE_LATE:
             claim, last = self.claimed(), seen.last
             agreed = last is not None and last.claim == claim and last.executed == self.executed
             return claim if agreed and last is not None and now - last.seen_at >= LOOKS_APART else None
+        if not self.whole:
+            return None
         words = [row.state_text or "" for _, row in self.rows]
         if self.executed == 0 and len(self.rows) == 1 and "거부" in words[0]:
             return Status.REJECTED

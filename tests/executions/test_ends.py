@@ -138,6 +138,22 @@ async def asked(life: Life, *rows: OrderRow) -> Any:
     return await life.order()
 
 
+async def test_p03_a_list_without_the_orders_present_row_does_not_end_it(life: Life) -> None:
+    """Found by the simulation: a row was missing from the list after the close, the order ended as expired, and then came the
+    report of what the closing auction had executed."""
+    order_id, cl = await acknowledged(life)
+    await life.amend(order_id, "a1", quantity=6)
+    await life.dispatch()
+    names = {"orig_cl_ord_id": cl, "order_id": "1002", "order_quantity": 6, "cumulative_quantity": 0}
+    await life.receive(report(ExecType.REPLACED, "0", life.gateway.sends[-1].cl_ord_id, **names))
+    life.clock.moment = life.clock.moment.replace(hour=16, minute=2)
+    first = row(life, state="정정확인")
+    order = await asked(life, first)
+    assert (order["status"], order["closed"], order["broker_order_number"]) == ("new", False, "1002")
+    order = await asked(life, first, second(first, is_amend=True, quantity=6, state_text=""))
+    assert (order["status"], order["closed"]) == ("expired", True)
+
+
 async def test_p03_a_look_between_that_shows_it_alive_begins_anew(life: Life) -> None:
     await acknowledged(life)
     gone, alive = row(life, state="취소확인"), row(life)
