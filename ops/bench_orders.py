@@ -60,7 +60,7 @@ def main(words: Sequence[str]) -> int:
     given = _arguments(words)
     with ExitStack() as stack:
         home = Path(stack.enter_context(_directory(given.keep)))
-        bench = Bench(given, home, stack.enter_context(_server(home)), ExitStack())
+        bench = Bench(given, home, stack.enter_context(advised_server(home)), ExitStack())
         stack.callback(bench.processes.close)
         print(json.dumps(bench.run()))
     return 0
@@ -96,7 +96,7 @@ def _directory(keep: bool) -> Iterator[str]:
 
 
 @contextmanager
-def _server(home: Path) -> Iterator[EmbeddedPostgres]:
+def advised_server(home: Path) -> Iterator[EmbeddedPostgres]:
     """Migrated, with commit timestamps (they need a second start), set as the manual advises."""
     with start(home) as server:
         migrations.upgrade(server.url(OWNER))

@@ -1,10 +1,10 @@
 """`ops/bench reports`: how fast execution reports are applied, each with its effect exactly once, beside COPY of the same rows.
 
-Real PostgreSQL (fsync on) and the applier as the worker runs it, in one process; no network. First part: `--reports` messages
-over `--orders` orders lie stored and waiting (an acknowledgement and fills for each order, every tenth message twice under
-another sequence number); measured is the time until nothing waits. The floor is COPY, in a copy of the same database, of the
-rows this wrote (reports, fills, ledger entries), in one transaction and
-without triggers and foreign keys. Both alternate, `--rounds` times.
+Real PostgreSQL (fsync on, set as the manual advises) and the applier as the worker runs it, in one process; no network. First
+part: `--reports` messages over `--orders` orders lie stored and waiting (an acknowledgement and fills for each order, every
+tenth message twice under another sequence number); measured is the time until nothing waits. The floor is COPY, in a copy of
+the same database, of the rows this wrote (reports, fills, ledger entries), in one transaction and without triggers and foreign
+keys. Both alternate, `--rounds` times.
 Second part: frames come at `--rate` a second; measured is from a frame received to its commit applied, over store, bell and
 applier. Afterwards fills and counters are compared with what was sent: a difference is an error, not a figure.
 """
@@ -29,7 +29,17 @@ from uuid import UUID
 import asyncpg
 
 from ops.bench_http import quantile
-from ops.bench_orders import ACCOUNTS, DAY, INSTRUMENTS, MORNING, _directory, _insert, _seed_account, _seed_instrument
+from ops.bench_orders import (
+    ACCOUNTS,
+    DAY,
+    INSTRUMENTS,
+    MORNING,
+    _directory,
+    _insert,
+    _seed_account,
+    _seed_instrument,
+    advised_server,
+)
 from ops.invariants import violations
 from service.audit.evidence import Vault
 from service.core.clock import ManualClock
@@ -37,11 +47,11 @@ from service.core.ids import uuid7
 from service.executions.apply import Applier
 from service.executions.inbox import Inbox
 from service.gateway import BrokerProfile, RawReport, Report
-from service.infra import logs, migrations
+from service.infra import logs
 from service.infra.db import Database
 from service.infra.notify import Listener, Notifier
-from service.infra.postgres import SUPERUSER, EmbeddedPostgres, start
-from service.infra.roles import OWNER, WORKER
+from service.infra.postgres import SUPERUSER, EmbeddedPostgres
+from service.infra.roles import WORKER
 from service.koscom import dialect, profiles
 from service.koscom.reader import BATCH
 from service.market.book import MarketBook
@@ -62,8 +72,7 @@ def main(words: Sequence[str]) -> int:
     logs.configure("ERROR", "bench")
     with ExitStack() as stack:
         home = Path(stack.enter_context(_directory(False)))
-        server = stack.enter_context(start(home))
-        migrations.upgrade(server.url(OWNER))
+        server = stack.enter_context(advised_server(home))
         print(json.dumps(asyncio.run(_run(server, given))))
     return 0
 

@@ -88,6 +88,8 @@ def denied_by(reports: Iterable[Known]) -> frozenset[str | None]:
     """ClOrdIDs that are denied by the last word about them. `reports` in canonical order. A rejected repetition denies nothing
     of what was taken up before, and under the ClOrdID of an amendment in force the order is rejected, or another message."""
     told = list(reports)
+    if not any(isinstance(one, CancelReject) or one.exec_type is ExecType.REJECTED for one in told):
+        return frozenset()  # nearly always: each report of an order is read again with every new one
     taken_up = {one.cl_ord_id for one in told if isinstance(one, ExecutionReport) and one.exec_type in TAKEN_UP}
     denied, in_force, proven = set[str | None](), set[str | None](), set[str | None]()
     for one in told:
