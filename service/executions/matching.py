@@ -245,7 +245,7 @@ def _target(book: Sequence[Fill], said: Pushed, reversal: Reversal, corrected: d
         if found is not None:
             return found
         ref = corrected.get(ref)  # some name the execution as it was first told, not its correction
-    return _only_listed([one for one in candidates if one.quantity == excess], said, reversal.exec_ref or "")
+    return _only_listed([one for one in candidates if one.quantity == excess], said, reversal)
 
 
 def _named(candidates: Sequence[Fill], said: Pushed, ref: str, drop: int | None) -> Fill | None:
@@ -261,13 +261,17 @@ def _named(candidates: Sequence[Fill], said: Pushed, ref: str, drop: int | None)
     return next((one for one in named if one.quantity == drop), next(iter(named), None))
 
 
-def _only_listed(candidates: Sequence[Fill], said: Pushed, ref: str) -> Fill | None:
+def _only_listed(candidates: Sequence[Fill], said: Pushed, reversal: Reversal) -> Fill | None:
     """Of fills that are just what we hold beyond the broker's count the one that only an inquiry showed: where brokers number
-    executions in their lists, the number in the stream ends in that one."""
-    told = {evidence for one in said.trades for evidence in one.evidences}
-    listed = [one for one in candidates if one.evidence not in told and telling(one.exec_id)]
-    fitting = [one for one in listed if ref.endswith(one.exec_id or ref)]
-    return fitting[0] if len(fitting) == 1 else None
+    executions in their lists, the number in the stream ends in that one. Where they do not, a correction says enough: what it
+    corrects is counted once and held twice. A bust does not, for its execution may have no fill here yet."""
+    told, ref = {evidence for one in said.trades for evidence in one.evidences}, reversal.exec_ref or ""
+    listed = [one for one in candidates if one.evidence not in told]
+    fitting = [one for one in listed if telling(one.exec_id) and ref.endswith(one.exec_id or ref)]
+    plain = [one for one in listed if reversal.corrects and not telling(one.exec_id)]
+    alike = plain[:1] if len({one.price for one in plain}) == 1 else []
+    found = fitting or alike
+    return found[0] if len(found) == 1 else None
 
 
 def _by_drop(candidates: Sequence[Fill], reversal: Reversal, excess: int) -> Fill | None:

@@ -105,6 +105,21 @@ async def test_p12_a_bust_of_a_fill_an_inquiry_showed_first(life: Life) -> None:
     assert (await whole(life))["bought"] == 0
 
 
+async def test_p07_a_correction_of_a_fill_that_only_an_unnumbered_list_showed_is_counted_once(life: Life) -> None:
+    """Found by the simulation: its report was lost, the list gives no numbers, and what it became was booked beside it."""
+    cl = await acknowledged(life)
+    gateway: Any = Asked(life, [row(life, executed=4, executions=(ExecutionRow(4, Decimal(70_000), "0", None),))])
+    gateway.reports = life.gateway.reports
+    assert await sweep_account(replace(life.applier, gateway=gateway), (life.world.account, TODAY), CallClass.ROUTINE)
+    life.clock.advance(timedelta(minutes=1))
+    await life.receive(correction(cl, "F", "E1", 4, 69_900, 4), seqs=[7])
+    assert [(one["quantity"], int(one["price"])) for one in await life.fills()] == [(4, 70_000), (4, 69_900), (-4, 70_000)]
+    order = await life.order()
+    assert (order["filled_quantity"], order["needs_review"]) == (4, None)
+    await life.receive(trade(cl, 4, 4, exec_id="E1"), seqs=[6])
+    assert (await whole(life))["bought"] == 4 * 69_900
+
+
 async def test_p12_a_bust_after_the_cancel_leaves_the_order_cancelled(life: Life) -> None:
     cl = await acknowledged(life)
     await life.receive(trade(cl, 4, 4, exec_id="E1"))
