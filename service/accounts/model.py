@@ -9,6 +9,7 @@ from service.core.money import Won
 from service.core.secret import AccountNumber
 
 STATUSES = frozenset({"0", "1", "2"})  # in force, terminated, matured
+FAULT = "fault"  # said of an account or a broker: not the answer but our reading of it broke, the log has the error
 
 
 @dataclass(frozen=True)

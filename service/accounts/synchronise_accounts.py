@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts import store
-from service.accounts.model import STATUSES, Account
+from service.accounts.model import FAULT, STATUSES, Account
 from service.audit.append import record
 from service.audit.evidence import Raw, Vault
 from service.controls.store import shut_gate
@@ -24,12 +24,10 @@ from service.core.errors import Unavailable
 from service.core.ids import uuid7
 from service.core.principal import Principal
 from service.gateway import AccountRow, CallClass, Gateway, Incomplete, Inquiry
-from service.infra.db import Books, Transaction, is_away, is_full
+from service.infra.db import Books, Transaction, passes
 from service.infra.gate import gated
 
 log = structlog.get_logger()
-
-FAULT = "fault"  # not the broker's answer but our reading of it broke: the log has the error
 
 
 @dataclass
@@ -76,16 +74,12 @@ async def synchronise_accounts(
         except Exception as error:
             log.exception("accounts.failed", broker=broker)
             diff.incomplete[broker] = FAULT
-            passing = passing or (error if _passes(error) else None)
+            passing = passing or (error if isinstance(error, Unavailable) or passes(error) else None)
         else:
             diff.add(found)
     if passing is not None:
         raise passing
     return diff
-
-
-def _passes(error: Exception) -> bool:
-    return isinstance(error, Unavailable) or is_away(error) or is_full(error)
 
 
 Change = tuple[str, tuple[str, UUID | str], dict[str, Any]]

@@ -12,9 +12,10 @@ from functools import partial
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts import store
-from service.accounts.model import Account, Statement
+from service.accounts.model import FAULT, Account, Statement
 from service.accounts.read_balance import read_balance
 from service.accounts.rules import opening_of
 from service.audit.append import record
@@ -24,13 +25,12 @@ from service.core.clock import Clock
 from service.core.errors import Unavailable
 from service.core.principal import Principal
 from service.gateway import CallClass, Gateway
-from service.infra.db import Books, Transaction, is_away, is_full
+from service.infra.db import Books, Transaction, passes
 from service.market.calendar import Calendar
 from service.market.store import isins_by_short_code, load_calendar
 
 log = structlog.get_logger()
 
-FAULT = "fault"  # not the broker's answer but our reading of it broke: the log has the error
 NAMED = 50  # rows in a ledger entry, and letters of each: they are the broker's words, and the statement has them whole
 
 
@@ -70,18 +70,7 @@ async def take_opening(
     Raises what the database says while it is away or busy, after every account had its turn: then it is worth repeating.
     Raises Unavailable `clock-wrong` before anything is opened: another day's opening would close this one, for good."""
     async with transaction(books=Books.ALL) as connection:
-        if (await gate(connection, None)).clock_wrong:
-            raise Unavailable(
-                "clock-wrong",
-                "The clocks of this server and of the database are apart, so nobody knows which day to open. Nothing was opened.",
-                extra={"retry_after_seconds": 30},
-            )
-        calendar = await load_calendar(connection)
-        day = calendar.business_day_at(clock.now())
-        since = calendar.last_close(calendar.previous_trading_day(day))
-        before = tuple(calendar.add_trading_days(day, -n) for n in (1, 2))
-        until = calendar.sessions_of(day)[0].opens
-        task = _Task(day, before, since, until, await isins_by_short_code(connection), calendar)
+        task = await _task(connection, clock)
         accounts = await store.tradable_accounts(connection)
     read = partial(
         read_balance,
@@ -93,7 +82,7 @@ async def take_opening(
         principal=principal,
         request_id=request_id,
     )
-    result = Openings(day)
+    result = Openings(task.day)
     passing: Exception | None = None
     for account in accounts:
         if account_ids is not None and account.id not in account_ids:
@@ -101,12 +90,27 @@ async def take_opening(
         try:
             await _take(transaction, account, task, read, result, principal, request_id)
         except Exception as error:
-            log.exception("opening.failed", account_id=str(account.id), day=str(day))
+            log.exception("opening.failed", account_id=str(account.id), day=str(task.day))
             result.failed[account.id] = FAULT
-            passing = passing or (error if is_away(error) or is_full(error) else None)
+            passing = passing or (error if passes(error) else None)
     if passing is not None:
         raise passing
     return result
+
+
+async def _task(connection: AsyncConnection, clock: Clock) -> _Task:
+    if (await gate(connection, None)).clock_wrong:
+        raise Unavailable(
+            "clock-wrong",
+            "The clocks of this server and of the database are apart, so nobody knows which day to open. Nothing was opened.",
+            extra={"retry_after_seconds": 30},
+        )
+    calendar = await load_calendar(connection)
+    day = calendar.business_day_at(clock.now())
+    since = calendar.last_close(calendar.previous_trading_day(day))
+    before = tuple(calendar.add_trading_days(day, -n) for n in (1, 2))
+    until = calendar.sessions_of(day)[0].opens
+    return _Task(day, before, since, until, await isins_by_short_code(connection), calendar)
 
 
 async def _take(

@@ -3,7 +3,7 @@
 Each part has `ok` and, when it is not, `what_now`: what a person can do.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -156,6 +156,10 @@ async def _orders(connection: AsyncConnection, today: date, names: Named) -> Par
     return part if part["ok"] else part | {"what_now": _about_orders(review, outlived, counts.get("unknown", 0))}
 
 
+def _needed(said: Mapping[str, object]) -> str:
+    return " ".join(sentence for sentence, needed in said.items() if needed)
+
+
 def _about_orders(review: int, outlived: Sequence[UUID], unknown: int) -> str:
     said = {
         "Look at each order under reviews: a message about it is in quarantine (ilim messages list --state quarantined), or the "
@@ -164,7 +168,7 @@ def _about_orders(review: int, outlived: Sequence[UUID], unknown: int) -> str:
         "Requests with an unknown outcome are being asked for; send nothing again. Where in_doubt of an order (the page "
         "names those of your books) names a person as owner, two people decide.": unknown,
     }
-    return " ".join(sentence for sentence, needed in said.items() if needed)
+    return _needed(said)
 
 
 async def _brokers(connection: AsyncConnection, brokers: Sequence[str]) -> Part:
@@ -214,7 +218,7 @@ def _about_sweeps(slow: bool, unseen: bool) -> str:
         "No complete inquiry of at least one account with live orders since oldest_at: a lost fill is not found meanwhile. A "
         "worker must run; sweep.incomplete in its log names the broker, the account and the reason.": unseen and not slow,
     }
-    return " ".join(sentence for sentence, needed in said.items() if needed)
+    return _needed(said)
 
 
 async def _budgets(budgets: Budgets) -> Part:

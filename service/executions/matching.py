@@ -74,6 +74,11 @@ class Pushed:
     reversals: tuple[Reversal, ...]
     cumulative: int  # the executed quantity by the stream's last word, busts taken off
 
+    @property
+    def told(self) -> set[UUID]:
+        """Every message that tells of one of the trades."""
+        return {evidence for one in self.trades for evidence in one.evidences}
+
 
 def pushed(reports: Iterable[tuple[UUID, ExecutionReport]]) -> Pushed:
     """The distinct executions among reports in canonical order."""
@@ -265,7 +270,7 @@ def _only_listed(candidates: Sequence[Fill], said: Pushed, reversal: Reversal) -
     """Of fills that are just what we hold beyond the broker's count the one that only an inquiry showed: where brokers number
     executions in their lists, the number in the stream ends in that one. Where they do not, a correction says enough: what it
     corrects is counted once and held twice. A bust does not, for its execution may have no fill here yet."""
-    told, ref = {evidence for one in said.trades for evidence in one.evidences}, reversal.exec_ref or ""
+    told, ref = said.told, reversal.exec_ref or ""
     listed = [one for one in candidates if one.evidence not in told]
     fitting = [one for one in listed if telling(one.exec_id) and ref.endswith(one.exec_id or ref)]
     plain = [one for one in listed if reversal.corrects and not telling(one.exec_id)]
@@ -305,7 +310,7 @@ def _untold(held: Sequence[Held], said: Pushed, counted: int) -> list[Trade]:
     at their average: together with what we hold they would be more than was ever counted, so they are in it, the earliest
     first. What was busted since explains no trade that was made after the bust."""
     new = unrecorded([one for one in held if one.quantity > 0], said.trades)
-    told = {evidence for one in said.trades for evidence in (one.evidence, *one.also)}
+    told = said.told
     busts = {evidence: place for place, one in enumerate(said.reversals) for evidence in one.evidences}
     until = {one.reverses: busts.get(one.evidence, 0) for one in held if one.reverses is not None}
     listed = [one for one in held if one.quantity > 0 and one.evidence not in told]

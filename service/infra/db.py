@@ -219,6 +219,11 @@ def is_full(error: BaseException | None) -> bool:
     return not ended and any(isinstance(one, asyncpg.DiskFullError) for one in chain)
 
 
+def passes(error: BaseException | None) -> bool:
+    """Whether the database is away, busy or full: what failed so is worth repeating as it is."""
+    return is_away(error) or is_full(error)
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
