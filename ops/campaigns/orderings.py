@@ -15,8 +15,9 @@ from typing import Any
 from uuid import UUID
 
 from ops.campaigns.figure import Figure
-from service.executions.matching import Trade, missing, pushed, standing
+from service.executions.matching import missing, standing
 from service.executions.plain import MAKER, Life, Told, tell
+from service.executions.told import Trade, pushed
 from service.gateway import CancelReject, ExecType, ExecutionReport, RequestKind
 from service.orders.machine import Facts, View, executed_by, view
 from service.orders.model import Proof, Proven, Request, RequestState

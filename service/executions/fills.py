@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.core.clock import kst_date
 from service.core.ids import uuid7
 from service.core.money import amount
-from service.executions.matching import Found, Maker, Reversal, Trade, missing, pushed
+from service.executions.matching import Found, Maker, missing
 from service.executions.store import Fill
+from service.executions.told import Reversal, Trade, pushed
 from service.gateway import BrokerProfile, ExecutionReport, Gateway
 from service.infra.effects import Change
 from service.market.calendar import Calendar

@@ -1,144 +1,20 @@
 """Which executions an order has: the same set from any mixture of push, resend and inquiry (P6, P7).
 
-What makes two reports the same execution stands in `orders/identity.py`: the cumulative quantity they led to, not their
-numbers.
-
 Push and inquiry are merged as multisets of (quantity, price): each side may know a fill the other does not. The highest
 cumulative quantity arbitrates: no union may exceed it, and nothing is invented to reach it.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from itertools import accumulate
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
-from service.gateway import ExecType, ExecutionReport, OrderRow
-from service.orders.identity import REVERSING, Seen, telling
+from service.executions.told import Key, Pushed, Reversal, Trade
+from service.orders.identity import telling
 from service.orders.model import ROWS_ARE_LATE
-
-Key = tuple[int, Decimal]
-
-
-@dataclass(frozen=True)
-class Trade:
-    """One execution as one piece of evidence shows it. Shares and won."""
-
-    quantity: int
-    price: Decimal
-    traded_at: datetime | None
-    exec_id: str | None
-    source: str
-    evidence: UUID
-    row: int = 0
-    asked_at: datetime | None = None  # of an inquiry: when it was asked, on the business clock
-    also: tuple[UUID, ...] = ()  # further messages that say the same
-    numbers: frozenset[str] = frozenset()  # all it was told under: some brokers number a repetition anew
-    corrects: bool = False  # the second half of a correction
-    cumulative: int | None = None  # the executed quantity it led to, as the stream tells it
-    after: int = 0  # so many reversals stand before it in the stream
-
-    @property
-    def key(self) -> Key:
-        return (self.quantity, self.price)
-
-    @property
-    def evidences(self) -> tuple[UUID, ...]:
-        return (self.evidence, *self.also)
-
-
-@dataclass(frozen=True)
-class Reversal:
-    """A bust, or the first half of a correction, of the execution `exec_ref` names."""
-
-    exec_ref: str | None
-    exec_id: str | None
-    drop: int | None  # what it took from the cumulative quantity, as far as that was told
-    evidences: tuple[UUID, ...]  # every message that says it, the first one in canonical order first
-    corrects: bool
-    at: datetime | None
-
-    @property
-    def evidence(self) -> UUID:
-        return self.evidences[0]
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """What the stream says: distinct trades in canonical order, and the reversals among them."""
-
-    trades: tuple[Trade, ...]
-    reversals: tuple[Reversal, ...]
-    cumulative: int  # the executed quantity by the stream's last word, busts taken off
-
-    @property
-    def told(self) -> set[UUID]:
-        """Every message that tells of one of the trades."""
-        return {evidence for one in self.trades for evidence in one.evidences}
-
-
-def pushed(reports: Iterable[tuple[UUID, ExecutionReport]]) -> Pushed:
-    """The distinct executions among reports in canonical order."""
-    first: dict[int, tuple[ExecutionReport, int]] = {}  # by place: what was said, and the cumulative quantity before it
-    evidences: dict[int, list[UUID]] = {}
-    numbers: dict[int, set[str]] = {}
-    seen, cumulative = Seen(), 0
-    for evidence, report in reports:
-        place = seen.first(report)
-        evidences.setdefault(place, []).append(evidence)
-        numbers.setdefault(place, set()).update({report.exec_id} if report.exec_id and telling(report.exec_id) else ())
-        if place != seen.places - 1:
-            continue
-        first[place] = (report, cumulative)
-        told = report.cumulative_quantity
-        if told is not None and not seen.overtaken(report):
-            cumulative = told if report.exec_type in REVERSING else max(cumulative, told)
-    said = [(report, before, tuple(evidences[place])) for place, (report, before) in first.items()]
-    behind = accumulate(report.exec_type in REVERSING for report, _, _ in said)
-    placed = zip(first, said, behind, strict=True)
-    trades = (_trade(one[0], one[2], numbers[place], after) for place, one, after in placed if _executes(one[0]))
-    reversals = (_reversal(report, before, told_by) for report, before, told_by in said if report.exec_type in REVERSING)
-    return Pushed(tuple(trades), tuple(reversals), cumulative)
-
-
-def _executes(report: ExecutionReport) -> bool:
-    """A quantity without a price is no fill yet: it shows in the cumulative quantity, and an inquiry is asked."""
-    executes = report.exec_type is ExecType.TRADE or report.exec_type is ExecType.TRADE_CORRECT
-    return executes and bool(report.last_quantity and report.last_price)
-
-
-def _reversal(report: ExecutionReport, before: int, evidences: tuple[UUID, ...]) -> Reversal:
-    corrects = report.exec_type is ExecType.TRADE_CORRECT
-    after = report.cumulative_quantity
-    drop = None if after is None else before - after + (report.last_quantity or 0 if corrects else 0)
-    return Reversal(report.exec_ref_id, report.exec_id, drop, evidences, corrects, report.transact_time)
-
-
-def _trade(report: ExecutionReport, evidences: Sequence[UUID], numbers: Iterable[str], after: int) -> Trade:
-    return Trade(
-        quantity=report.last_quantity or 0,
-        price=report.last_price or Decimal(0),
-        traded_at=report.transact_time,
-        exec_id=report.exec_id,
-        source="stream",
-        evidence=evidences[0],
-        also=tuple(evidences[1:]),
-        numbers=frozenset(numbers),
-        corrects=report.exec_type is ExecType.TRADE_CORRECT,
-        cumulative=report.cumulative_quantity,
-        after=after,
-    )
-
-
-def inquired(row: OrderRow, evidence: UUID, first_row: int, asked_at: datetime) -> tuple[Trade, ...]:
-    """The executions listed in an order row of a complete inquiry."""
-    return tuple(
-        Trade(one.quantity, one.price, one.time, one.number, "inquiry", evidence, first_row + i, asked_at)
-        for i, one in enumerate(row.executions)
-    )
 
 
 class Held(Protocol):
@@ -181,18 +57,40 @@ def missing(
     held: Sequence[Fill], said: Pushed, make: Maker[Fill], inquiry: Sequence[Trade] = (), counted: int = 0
 ) -> Found[Fill]:
     """Fills that evidence shows and we do not hold: trades of the stream, reversals, then what only an inquiry shows, up to
-    `counted`, the executed quantity by all evidence."""
+    `counted`, the executed quantity by all evidence. A correction whose execution nobody can name waits where it would be
+    held beside that one: more than was counted."""
+    found = _missing(held, said, make, inquiry, counted, frozenset())
+    waiting = _too_early([*held, *found.fills], found, max(counted, said.cumulative))
+    return _missing(held, said, make, inquiry, counted, waiting) if waiting else found
+
+
+def _missing(
+    held: Sequence[Fill], said: Pushed, make: Maker[Fill], inquiry: Sequence[Trade], counted: int, waiting: frozenset[UUID]
+) -> Found[Fill]:
     book = list(held)
-    _record(book, _untold(book, said, counted), make)
+    told = replace(said, trades=tuple(one for one in said.trades if waiting.isdisjoint(one.evidences)))
+    _record(book, _untold(book, told, counted), make)
     unresolved: tuple[Reversal, ...] = ()
-    if said.reversals:
-        unresolved = _reverse(book, said, make)
-        _record(book, _untold(book, said, counted), make)  # what a bust undid explains nothing that was made after it
+    if told.reversals:
+        unresolved = _reverse(book, told, make, waiting)
+        _record(book, _untold(book, told, counted), make)  # what a bust undid explains nothing that was made after it
     if inquiry:
         keys = [(one.quantity, one.price) for one in standing(book)]
-        room = max(counted, said.cumulative) - sum(quantity for quantity, _ in keys)
-        _record(book, unpushed([*keys, *_undone_since(book, said, inquiry[0].asked_at)], inquiry, room), make)
+        room = max(counted, told.cumulative) - sum(quantity for quantity, _ in keys)
+        _record(book, unpushed([*keys, *_undone_since(book, told, inquiry[0].asked_at)], inquiry, room), make)
     return Found(tuple(book[len(held) :]), unresolved)
+
+
+def _too_early(book: Sequence[Fill], found: Found[Fill], most: int) -> frozenset[UUID]:
+    """The messages of corrections without a target that we would hold beyond what was counted, the latest first."""
+    over = sum(one.quantity for one in standing(book)) - most
+    corrections = {evidence for one in found.unresolved if one.corrects for evidence in one.evidences}
+    waiting: set[UUID] = set()
+    for one in reversed(found.fills):
+        if over > 0 and one.quantity > 0 and one.evidence in corrections:
+            waiting.add(one.evidence)
+            over -= one.quantity
+    return frozenset(waiting)
 
 
 def standing(book: Sequence[Fill]) -> list[Fill]:
@@ -218,14 +116,14 @@ def _record(book: list[Fill], trades: Iterable[Trade], make: Maker[Fill]) -> Non
         book.append(make.trade(one, len(book) + 1))
 
 
-def _reverse(book: list[Fill], said: Pushed, make: Maker[Fill]) -> tuple[Reversal, ...]:
+def _reverse(book: list[Fill], said: Pushed, make: Maker[Fill], waiting: frozenset[UUID]) -> tuple[Reversal, ...]:
     """Record the opposite of each busted fill, once. What has no target yet waits: its execution may still be on its way."""
     done = {one.evidence for one in book if one.reverses is not None}
     corrected: dict[str | None, str | None] = {}
     unresolved: list[Reversal] = []
     for one in said.reversals:
         if done.isdisjoint(one.evidences):
-            target = _target(book, said, one, corrected)
+            target = _target(book, said, one, corrected) if waiting.isdisjoint(one.evidences) else None
             if target is None:
                 unresolved.append(one)
             else:

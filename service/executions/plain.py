@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
-from service.executions.matching import Maker, Reversal, Trade, missing, pushed
+from service.executions.matching import Maker, missing
+from service.executions.told import Reversal, Trade, pushed
 from service.gateway import ExecutionReport
 from service.orders.machine import Facts, View, view
 from service.orders.model import Request, RequestState

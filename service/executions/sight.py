@@ -16,9 +16,9 @@ from service.executions.changes import proven
 from service.executions.external import Held, adopt, instrument_of
 from service.executions.fills import Dated, costs_of, net, new_fills, restated, short
 from service.executions.impossible import Impossible, impossible_rows
-from service.executions.matching import Trade, inquired
 from service.executions.sighting import Sighted
 from service.executions.strangers import Rows, terms_of_rows
+from service.executions.told import Trade, inquired
 from service.gateway import BrokerProfile, ExecutionReport, Gateway, RequestKind
 from service.infra.effects import Change
 from service.orders import known, whole

@@ -120,6 +120,25 @@ async def test_p07_a_correction_of_a_fill_that_only_an_unnumbered_list_showed_is
     assert (await whole(life))["bought"] == 4 * 69_900
 
 
+async def test_p07_a_correction_that_could_mean_either_of_two_executions_waits_and_nothing_exceeds_the_count(life: Life) -> None:
+    cl = await acknowledged(life)
+    listed = (ExecutionRow(5, Decimal(70_000), "0", None), ExecutionRow(5, Decimal(69_800), "0", None))
+    gateway: Any = Asked(life, [row(life, executed=10, executions=listed)])
+    gateway.reports = life.gateway.reports
+    assert await sweep_account(replace(life.applier, gateway=gateway), (life.world.account, TODAY), CallClass.ROUTINE)
+    life.clock.advance(timedelta(minutes=1))
+    await life.receive(correction(cl, "F", "E1", 5, 69_900, 10), seqs=[7])
+    assert [(one["quantity"], int(one["price"])) for one in await life.fills()] == [(5, 70_000), (5, 69_800)]
+    order = await life.order()
+    assert (order["filled_quantity"], order["needs_review"]) == (10, "bust-of-an-unknown-execution")
+    await life.receive(trade(cl, 5, 5, exec_id="E1"), seqs=[6])
+    held = [(one["quantity"], int(one["price"])) for one in await life.fills()]
+    assert held == [(5, 70_000), (5, 69_800), (5, 69_900), (-5, 70_000)]
+    order = await life.order()
+    assert (order["filled_quantity"], order["needs_review"]) == (10, None)
+    assert (await whole(life))["bought"] == 5 * 69_800 + 5 * 69_900
+
+
 async def test_p12_a_bust_after_the_cancel_leaves_the_order_cancelled(life: Life) -> None:
     cl = await acknowledged(life)
     await life.receive(trade(cl, 4, 4, exec_id="E1"))

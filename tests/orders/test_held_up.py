@@ -10,8 +10,9 @@ import pytest
 
 from ops.campaigns.orderings import Inquiry, Message, Sighted, apply
 from service.core.clock import KST
-from service.executions.matching import Trade, standing
+from service.executions.matching import standing
 from service.executions.plain import Life, Told
+from service.executions.told import Trade
 from service.gateway import CancelReject, ExecType, RequestKind
 from service.orders.known import Known
 from service.orders.machine import Facts, View, view
