@@ -162,8 +162,8 @@ def _needed(said: Mapping[str, object]) -> str:
 
 def _about_orders(review: int, outlived: Sequence[UUID], unknown: int) -> str:
     said = {
-        "Look at each order under reviews: a message about it is in quarantine (ilim messages list --state quarantined), or the "
-        "broker took back an execution that nobody told here, or his list shows it otherwise: ask the broker.": review,
+        "Look at each order under reviews: a message about it is set aside (ilim messages list), or the broker "
+        "took back an execution that nobody told here, or his list shows it otherwise: ask the broker.": review,
         "Ask the broker about each order under outlived: its day is over, and nothing tells how it ended.": outlived,
         "Requests with an unknown outcome are being asked for; send nothing again. Where in_doubt of an order (the page "
         "names those of your books) names a person as owner, two people decide.": unknown,

@@ -31,6 +31,7 @@ class Plan:
     refused: tuple[tuple[Waiting, str], ...]  # impossible, with the word why
     fills: tuple[Fill, ...]
     unresolved: bool = False  # a bust of an execution nobody can name yet
+    unread: tuple[tuple[Waiting, str], ...] = ()  # of which only the order's name is legible, with what is wrong
 
     @property
     def new_numbers(self) -> set[str]:
@@ -57,9 +58,10 @@ def plan(
     """`held` are all fills of the order, `number` its account's."""
     applied: list[tuple[Waiting, Readable]] = []
     refused: list[tuple[Waiting, str]] = []
+    unread: list[tuple[Waiting, str]] = []
     for one, report in group[:PER_ORDER]:
         if isinstance(report, Unreadable):
-            refused.append((one, report.reason))
+            unread.append((one, report.reason))
             continue
         reason = impossible(known.order, number.reveal() if number else "", report)
         if reason is None:
@@ -68,7 +70,7 @@ def plan(
             refused.append((one, reason))
     after = known.with_reports([(place(one.seq_date, one.seq, one.arrived), one.raw_id, said) for one, said in applied])
     found = new_fills(after, held, dated, now) if applied else NOTHING
-    return Plan(after, tuple(applied), tuple(refused), found.fills, bool(found.unresolved))
+    return Plan(after, tuple(applied), tuple(refused), found.fills, bool(found.unresolved), tuple(unread))
 
 
 def step_of(one: Plan, costs: int, in_quarantine: int, profile: BrokerProfile, now: datetime) -> Step | None:
@@ -79,11 +81,13 @@ def step_of(one: Plan, costs: int, in_quarantine: int, profile: BrokerProfile, n
         return None
     order = with_quantity(one.order, [said for _, said in one.applied]) if one.order.external else one.order
     data: dict[str, object] = {
-        "evidence": [str(each.raw_id) for each, _ in (*one.applied, *one.refused)],
+        "evidence": [str(each.raw_id) for each, _ in (*one.applied, *one.refused, *one.unread)],
         "fills": [short(each) for each in one.fills],
     }
     if one.refused:
         data["quarantined"] = [[str(each.raw_id), reason] for each, reason in one.refused]
+    if one.unread:
+        data["parked"] = [[str(each.raw_id), reason] for each, reason in one.unread]
     if one.unresolved:
         data["unresolved"] = True
     if one.order.needs_review and not review:
@@ -97,6 +101,8 @@ def _review(one: Plan, in_quarantine: int) -> str | None:
     """Why a person must look at the order, or None when nobody need."""
     if one.refused:
         return one.refused[0][1]
+    if one.unread:
+        return "unreadable-report"
     if one.unresolved:
         return "bust-of-an-unknown-execution"
     explained = bool(one.fills) or any(isinstance(said, ExecutionReport) and said.exec_type in CHANGES for _, said in one.applied)

@@ -31,32 +31,39 @@ class Names:
     by_number: Mapping[Number, UUID]
     accounts: Mapping[AccountNumber, Sequence[Account]]
 
-    def order_of(self, one: Waiting, report: Readable, today: date) -> UUID | None:
-        for name in (report.cl_ord_id, report.orig_cl_ord_id):
-            if name is not None and name in self.by_name:
+    def order_of(self, one: Waiting, report: Report, today: date) -> UUID | None:
+        for name in _named(report):
+            if name in self.by_name:
                 return self.by_name[name]
-        if isinstance(report, CancelReject):
+        if not isinstance(report, ExecutionReport):
             return None
         return owner_of(self.by_number, places_of(self.accounts, one, report, today), report.order_id)
 
 
 async def route(connection: AsyncConnection, messages: Sequence[Message], today: date) -> dict[UUID | None, list[Message]]:
-    """Messages by the order they are about; None for those nobody can read and those about no order we know."""
-    names = await _names(connection, [(one, report) for one, report in messages if not isinstance(report, Unreadable)], today)
+    """Messages by the order they are about; None for those about no order we know. Of one that nobody can read the name of its
+    request may be legible: its order shows then that somebody must look."""
+    names = await _names(connection, messages, today)
     routed: dict[UUID | None, list[Message]] = {}
     for one, report in messages:
-        order_id = None if isinstance(report, Unreadable) else names.order_of(one, report, today)
-        routed.setdefault(order_id, []).append((one, report))
+        routed.setdefault(names.order_of(one, report, today), []).append((one, report))
     return routed
 
 
-async def _names(connection: AsyncConnection, messages: Sequence[tuple[Waiting, Readable]], today: date) -> Names:
-    given = [name for _, report in messages for name in (report.cl_ord_id, report.orig_cl_ord_id) if name]
+def _named(report: Report) -> list[str]:
+    """The requests a report names, its own first."""
+    if isinstance(report, Unreadable):
+        return [report.cl_ord_id] if report.cl_ord_id else []
+    return [name for name in (report.cl_ord_id, report.orig_cl_ord_id) if name]
+
+
+async def _names(connection: AsyncConnection, messages: Sequence[Message], today: date) -> Names:
+    given = [name for _, report in messages for name in _named(report)]
     by_name = await by_cl_ord_ids(connection, given)
     nameless = [
         (one, report)
         for one, report in messages
-        if isinstance(report, ExecutionReport) and not {report.cl_ord_id, report.orig_cl_ord_id} & by_name.keys()
+        if isinstance(report, ExecutionReport) and by_name.keys().isdisjoint(_named(report))
     ]
     accounts = await accounts_by_number(connection, [report.account for _, report in nameless if report.account])
     places = {place for one, report in nameless for place in places_of(accounts, one, report, today)}

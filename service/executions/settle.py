@@ -148,6 +148,8 @@ def _settled(one: Plan, batch: _Batch) -> None:
     batch.messages += [store.settled(each.raw_id, "applied") for each, _ in one.applied]
     for each, reason in one.refused:
         batch.aside(each, "quarantined", reason, one.order.id)
+    for each, reason in one.unread:
+        batch.aside(each, "parked", reason, one.order.id)
     batch.after_commit.append(lambda: SETTLED.labels("applied").inc(len(one.applied)))
 
 

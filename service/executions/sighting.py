@@ -66,11 +66,19 @@ class Sighted:
         known = bare(self.order.broker_order_number)
         return known is None or any(known in (bare(row.order_number), bare(row.original_number)) for _, row in self.rows)
 
+    @property
+    def contradicts_itself(self) -> bool:
+        """Whether a row lists executions of more shares than it counts: it was read while it changed, or means something else."""
+        rows = [row for _, row in self.rows if not row.is_cancel]
+        return any(sum(one.quantity for one in row.executions) > row.executed_quantity for row in rows)
+
     def claimed(self) -> Status | None:
         """What the rows say about an end before the session is over; nothing while it could mean something else: a request
-        under way, a row replaced only in part, an execution the rows do not show yet."""
+        under way, a row replaced only in part, an execution the rows do not show yet or do not count."""
         present, order = self.present, self.order
         if present is None or self.executed < order.executed_at_least or _open_but_cancellations(order):
+            return None
+        if self.contradicts_itself:
             return None
         earlier = [row for _, row in self.rows if row is not present and _is_of_the_order(row)]
         if any(word(row) not in AMENDED_AWAY and row.executed_quantity < row.quantity for row in earlier):
@@ -90,12 +98,13 @@ class Sighted:
     def ended(self, now: datetime, seen: Sightings) -> Status | None:
         """What the rows prove about the order's end. While its session lives, two looks with some time between them and
         none between that says otherwise must claim the same: a false end would give back what a live order needs. Nor does a
-        list that may be older than the close, or that lacks the order's present row, tell what the closing auction left."""
+        list that may be older than the close, that lacks the order's present row or does not count what it lists, tell what the
+        closing auction left."""
         if now < self.order.session_ends + ROWS_ARE_LATE:
             claim, last = self.claimed(), seen.last
             agreed = last is not None and last.claim == claim and last.executed == self.executed
             return claim if agreed and last is not None and now - last.seen_at >= LOOKS_APART else None
-        if not self.whole:
+        if not self.whole or self.contradicts_itself:
             return None
         words = [row.state_text or "" for _, row in self.rows]
         if self.executed == 0 and len(self.rows) == 1 and "거부" in words[0]:

@@ -132,9 +132,10 @@ def settled(raw_id: UUID, state: str, reason: str | None = None, order_id: UUID 
 
 
 async def quarantined(connection: AsyncConnection, order_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Messages in quarantine by the order they say they are about."""
+    """Messages set aside, in quarantine or unreadable, by the order they say they are about."""
     c = inbox.c
-    question = select(c.order_id, func.count()).where(c.state == "quarantined", c.order_id.in_(order_ids)).group_by(c.order_id)
+    aside = (c.state.in_(("quarantined", "parked")), c.order_id.in_(order_ids))
+    question = select(c.order_id, func.count()).where(*aside).group_by(c.order_id)
     return {row[0]: row[1] for row in await connection.execute(question)}
 
 

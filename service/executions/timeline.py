@@ -149,15 +149,17 @@ def _reported(data: Data) -> list[str]:
     said = ["The broker reported.", *[_fill(one) for one in data.get("fills") or ()]]
     if data.get("unresolved"):
         said.append("It takes back an execution that nobody told here: nothing was undone. A person has to look.")
-    return [*said, *_in_quarantine(data)]
+    return [*said, *_set_aside(data)]
 
 
-def _in_quarantine(data: Data) -> list[str]:
+def _set_aside(data: Data) -> list[str]:
     aside = [
         f"Message {raw_id} cannot be true of it ({reason}): kept in quarantine."
         for raw_id, reason in data.get("quarantined") or ()
     ]
-    return [*aside, "Nothing about it is in quarantine any more."] if data.get("reviewed") else aside
+    unread = data.get("parked") or ()
+    aside += [f"Message {raw_id} speaks of it and cannot be read ({reason}): kept." for raw_id, reason in unread]
+    return [*aside, "Nothing about it is set aside any more."] if data.get("reviewed") else aside
 
 
 DIFFERENCES = {
@@ -174,7 +176,8 @@ def _needs_review(data: Data) -> list[str]:
         return [DIFFERENCES[data["differs"]].format(ours=data["ours"], theirs=data["theirs"])]
     if data.get("agrees"):
         return ["A complete inquiry shows it as we have it: nobody has to look any more."]
-    return [*_in_quarantine(data), "A person has to look."] if data.get("quarantined") else _in_quarantine(data)
+    aside = data.get("quarantined") or data.get("parked")
+    return [*_set_aside(data), "A person has to look."] if aside else _set_aside(data)
 
 
 def _adopted(data: Data) -> list[str]:

@@ -95,6 +95,7 @@ class Unreadable:
 
     reason: str
     sender: str | None = None  # SenderCompID, where it is readable
+    cl_ord_id: str | None = None  # the request it speaks of, where that is readable
 
 
 Report: TypeAlias = ExecutionReport | CancelReject | Unreadable

@@ -157,17 +157,21 @@ def read_report(raw: RawReport) -> Report:
         header, body = _parts(message)
         reader = _READERS.get(_message_type(header, body))
         if reader is None:
-            return Unreadable("unknown MsgType", _sender(message))
+            return _unreadable("unknown MsgType", message)
         return reader(header, body, raw.possible_duplicate or is_duplicate(header))
     except WireError as error:
-        return Unreadable(str(error), _sender(message))
+        return _unreadable(str(error), message)
 
 
-def _sender(message: Json) -> str | None:
-    """Who wrote a report that cannot be read, as far as that can be."""
-    header = message.get("Header")
+def _unreadable(reason: str, message: Json) -> Unreadable:
+    """Who wrote it, and about which request, as far as that can be read."""
+    header, body = message.get("Header"), message.get("Body", message)
+    return Unreadable(reason, _text_if_any(header, "sender"), _text_if_any(body, "cl_ord_id"))
+
+
+def _text_if_any(block: object, meaning: str) -> str | None:
     try:
-        return _text(header, "sender") if isinstance(header, dict) else None
+        return _text(block, meaning) if isinstance(block, dict) else None
     except WireError:
         return None
 

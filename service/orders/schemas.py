@@ -215,7 +215,7 @@ class OrderOut(BaseModel):
         description="the broker shows it and this service did not send it: the client's own, or the exchange's"
     )
     needs_review: str | None = Field(
-        description="why a person must look: a message about it is in quarantine, or an inquiry shows it otherwise; or null"
+        description="why a person must look: a message about it is set aside, or an inquiry shows it otherwise; or null"
     )
     created_at: datetime = Field(description="business time")
     updated_at: datetime = Field(description="business time")

@@ -154,6 +154,19 @@ async def test_p03_a_list_without_the_orders_present_row_does_not_end_it(life: L
     assert (order["status"], order["closed"]) == ("expired", True)
 
 
+async def test_p07_a_row_that_does_not_count_what_it_lists_does_not_end_it(life: Life) -> None:
+    """Found by the simulation: a list whose total was behind its own executions ended the order, and its fill was lost."""
+    await acknowledged(life)
+    behind = row(life, 0, executions=(ExecutionRow(4, Decimal(70_000), "1", None),))
+    for hour in (10, 16):
+        life.clock.moment = life.clock.moment.replace(hour=hour, minute=2)
+        for _ in range(2):
+            order = await asked(life, replace(behind, state_text="취소확인"))
+            assert (order["status"], order["closed"], order["reserved_cash"] > 0) == ("new", False, True)
+    order = await asked(life, replace(behind, executed_quantity=4))
+    assert (order["status"], order["closed"], order["filled_quantity"], order["reserved_cash"]) == ("expired", True, 4, 0)
+
+
 async def test_p03_a_look_between_that_shows_it_alive_begins_anew(life: Life) -> None:
     await acknowledged(life)
     gone, alive = row(life, state="취소확인"), row(life)

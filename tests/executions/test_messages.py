@@ -65,6 +65,26 @@ async def test_p19_a_parked_message_is_applied_after_a_fix_and_once(life: Life) 
     assert await violations(life.urls.superuser) == []
 
 
+async def test_p19_an_order_named_by_a_message_nobody_can_read_asks_for_a_person_until_it_is_applied(life: Life) -> None:
+    cl = await sent(life)
+    body = b"a report of a kind that no dialect knows"
+    life.gateway.reports[body] = Unreadable("unknown-code: ExecType Z", cl_ord_id=cl)
+    await life.inbox.store([RawReport("F0001", TODAY, 50, body)])
+    await life.applier.apply_waiting()
+    order = await life.order()
+    assert (order["needs_review"], order["filled_quantity"], order["status"]) == ("unreadable-report", 0, "new")
+    aside = await fetch(life.urls.superuser, "select state, reason, order_id from inbox where seq = 50")
+    assert [tuple(one) for one in aside] == [("parked", "unknown-code: ExecType Z", order["id"])]
+    await life.receive(trade(cl, 2, 2))
+    assert (await life.order())["needs_review"] == "unreadable-report"  # the message is still there
+    life.gateway.reports[body] = trade(cl, 4, 6)
+    assert await messages.replay_all(life.worker.transaction, Aside.PARKED, reason="dialect mended") == 1
+    while await life.applier.apply_waiting():
+        pass
+    assert ((await life.order())["needs_review"], (await life.order())["filled_quantity"]) == (None, 6)
+    assert await violations(life.urls.superuser) == []
+
+
 async def test_p11_an_order_behind_a_quarantined_message_asks_for_a_person_until_it_is_applied(life: Life) -> None:
     cl = await sent(life)
     other = replace(trade(cl, 4, 4), account=AccountNumber("5555555555"))

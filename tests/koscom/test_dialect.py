@@ -186,6 +186,14 @@ def test_p19_the_reason_is_said_in_words_a_person_understands(body: bytes, words
     assert read_report(raw(body)) == Unreadable(words)
 
 
+def test_p19_what_cannot_be_read_says_whom_it_is_about_where_that_can_be_read() -> None:
+    strange = report(BODY | {"ExecType": "Z"})
+    assert isinstance(strange, Unreadable)
+    assert strange.cl_ord_id == BODY["ClOrdID"]
+    for nameless in ({"ClOrdID": ["a"]}, {"ClOrdID": ""}, {"ClOrdID": "\x00"}):
+        assert report(BODY | {"ExecType": "Z"} | nameless) == Unreadable(strange.reason, strange.sender)
+
+
 @pytest.mark.parametrize("name", ["OrderID", "ClOrdID", "LastPx", "Price", "CumQty", "Text"])
 @pytest.mark.parametrize("number", ["1e-40000000", "0e-40000000", "70000." + "0" * 5000 + "1"], ids=["fine", "naught", "long"])
 def test_p19_a_number_without_end_is_never_written_out(name: str, number: str) -> None:
