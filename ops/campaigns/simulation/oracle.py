@@ -258,10 +258,14 @@ class Oracle:
         return bool(over) and theirs.ended_by == "late_reject" and self._lost(theirs, "5")
 
     def _lost(self, theirs: TheirOrder, exec_types: str) -> bool:
-        """Whether a report of such a type about this order was lost: no resend has it."""
-        bodies = [message["Body"] for message in self.platform.world.hub.lost]
+        """Whether a report of such a type about this order was lost: no resend has it, or only spoilt or drifted."""
+        hub = self.platform.world.hub
+        stored = (one for day in hub.stored.values() for one in day)
+        unread = hub.forgotten | hub.spoilt.keys()
+        gone = [one.message for one in stored if (one.day, one.seq) in unread or "CumQty" not in one.message["Body"]]
+        bodies = [message["Body"] for message in (*hub.lost, *gone)]
         chain = {*theirs.cl_ord_ids, theirs.ref}
-        return any({one.get("ClOrdID"), one.get("OrigClOrdID")} & chain and one["ExecType"] in exec_types for one in bodies)
+        return any({one.get("ClOrdID"), one.get("OrigClOrdID")} & chain and one.get("ExecType", "9") in exec_types for one in bodies)
 
 
 def _lowered(one: Any, was: str, filled: int) -> bool:

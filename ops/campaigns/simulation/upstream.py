@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from ops.campaigns.simulation.loop import PROCESS, Process, SimulatedLoop
-from ops.campaigns.simulation.weather import SANDBOX_RATES, Weather
+from ops.campaigns.simulation.weather import Weather, of_the_day
 from service.sandbox import wishes
 from service.sandbox.server import build_app
 from service.sandbox.world import World
@@ -37,7 +37,7 @@ class Platform:
         return self.world.now
 
     def trouble(self, seed: int) -> None:
-        self.world.faults.schedule(seed, wishes.rates(SANDBOX_RATES))
+        self.world.faults.schedule(seed, wishes.rates(of_the_day(seed)))
 
     def calm(self) -> None:
         self.world.faults.disarm()
@@ -166,7 +166,7 @@ class StreamLine:
 
     def __init__(self, platform: Platform, owner: Process) -> None:
         self.platform, self.owner = platform, owner
-        self.to_client: asyncio.Queue[str | None] = asyncio.Queue()
+        self.to_client: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         self.to_server: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.to_server.put_nowait({"type": "websocket.connect"})
         self.down = False
@@ -205,7 +205,7 @@ class StreamLine:
         if self.down:
             raise RuntimeError("the line is down")
         if message["type"] == "websocket.send":
-            self.to_client.put_nowait(message.get("text") or message["bytes"].decode())
+            self.to_client.put_nowait(message.get("text") or message["bytes"])
         elif message["type"] == "websocket.close":
             self.hang_up()
         await asyncio.sleep(0)

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from ops.campaigns.simulation.loop import Process, SimulatedLoop
 
@@ -47,18 +48,30 @@ SANDBOX_RATES = {
     "unknown_code_after": 0.01,
     "error_inside_after": 0.01,
     "html_after": 0.01,
+    "html": 0.005,
+    "error": {"rate": 0.005, "code": "9999"},
+    "error_after": {"rate": 0.005, "code": "9999"},
+    "error_inside": 0.005,
+    "redirect_after": 0.005,
     # of each report
     "report_lost": 0.02,
     "report_held": {"rate": 0.02, "seconds": 20},
     "stream_drop": 0.02,
     "stream_duplicate": 0.05,
     "stream_reorder": 0.05,
+    "stream_gap": 0.02,
+    "stream_gap_lost": 0.005,
+    "stream_half_open": 0.005,
     # of each inquiry
     "inquiry_lag": 0.05,
     "inquiry_yesterday": 0.03,
     "inquiry_empty": 0.03,
     "inquiry_page_missing": 0.03,
     "inquiry_rows_missing": 0.03,
+    "inquiry_page_repeated": 0.01,
+    "inquiry_shrunk": 0.03,
+    "inquiry_totals_short": 0.03,
+    "inquiry_fills_missing": 0.03,
     # of each beat of the market
     "bust": 0.1,
     "correction": 0.1,
@@ -68,6 +81,21 @@ SANDBOX_RATES = {
     "client_cancel": 0.01,
     "mass_cancel": 0.005,
 }
+
+SPOILT = (
+    "bad_escape", "deep", "duplicate_keys", "empty", "euc_kr", "impossible_quantity", "malformed_json", "malformed_stomp", "nan",
+    "no_ack", "no_ids", "no_seq", "not_an_object", "nul", "numbers_as_strings", "torn_frame", "unknown_command",
+    "unknown_enumeration", "wrong_length", "wrong_types",
+)  # fmt: skip
+DRIFTS = ("drift_renamed", "drift_missing", "drift_retyped", "drift_page", "drift_side", "drift_report")
+
+
+def of_the_day(seed: int) -> dict[str, Any]:
+    """What the platform does wrong on a day: spoilt frames in one way, for some for good, and on some days one drift."""
+    rates: dict[str, Any] = {"stream_poison": {"rate": 0.03, "what": SPOILT[seed % len(SPOILT)], "lasting": seed % 3 == 0}}
+    if seed % 5 == 0:
+        rates[DRIFTS[seed // 5 % len(DRIFTS)]] = 0.05
+    return SANDBOX_RATES | rates
 
 
 class Weather:
