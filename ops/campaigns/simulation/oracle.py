@@ -50,6 +50,7 @@ CLAIMS = """
 HELD = """
     select from inbox where state = 'unmatched' and reason = 'may-be-ours'
         and (to_char(seq_date, 'YYYYMMDD'), seq) in (select * from unnest($1::text[], $2::bigint[])) limit 1"""
+PARKED = "select to_char(seq_date, 'YYYYMMDD') as day, seq from inbox where state = 'parked' and seq is not null"
 LISTED_FIRST = """
     select from audit.record s join audit.record r on r.subject_kind = s.subject_kind and r.subject_id = s.subject_id
     where s.subject_kind = 'order' and s.subject_id = $1 and s.kind = 'order.sighted' and r.kind = 'order.reported'
@@ -253,19 +254,20 @@ class Oracle:
 
     def _rejected_by_its_amendment(self, one: Any, theirs: TheirOrder) -> bool:
         """A late rejection names the order by its amendment. Where that amendment's confirmation is lost for good, it reads as
-        the amendment's own refusal, and the broker's list shows just that: the order is over without a trade either way."""
-        over = one["closed"] and not one["fills"] and not theirs.fills and not theirs.busted
+        the amendment's own refusal, and the broker's list shows just that: the order is over without a trade that holds either
+        way."""
+        over = one["closed"] and not _plain(one["fills"]) and not theirs.fills
         return bool(over) and theirs.ended_by == "late_reject" and self._lost(theirs, "5")
 
     def _lost(self, theirs: TheirOrder, exec_types: str) -> bool:
-        """Whether a report of such a type about this order was lost: no resend has it, or only spoilt or drifted."""
+        """Whether a report of such a type about this order was lost: no resend has it, or it came so that nobody can read it."""
         hub = self.platform.world.hub
-        stored = (one for day in hub.stored.values() for one in day)
-        unread = hub.forgotten | hub.spoilt.keys()
-        gone = [one.message for one in stored if (one.day, one.seq) in unread or "CumQty" not in one.message["Body"]]
-        bodies = [message["Body"] for message in (*hub.lost, *gone)]
+        unheard = hub.forgotten | {(one["day"], one["seq"]) for one in self.server.ask(PARKED)}
+        gone = [one.message for day in hub.stored.values() for one in day if (one.day, one.seq) in unheard]
         chain = {*theirs.cl_ord_ids, theirs.ref}
-        return any({one.get("ClOrdID"), one.get("OrigClOrdID")} & chain and one.get("ExecType", "9") in exec_types for one in bodies)
+        bodies = [message["Body"] for message in (*hub.lost, *gone)]
+        about = (one for one in bodies if {one.get("ClOrdID"), one.get("OrigClOrdID")} & chain)
+        return any(one.get("ExecType", "9") in exec_types for one in about)
 
 
 def _lowered(one: Any, was: str, filled: int) -> bool:
