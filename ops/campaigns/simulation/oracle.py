@@ -195,9 +195,10 @@ class Oracle:
         return near and theirs.business_date == kst_date(now) and bool(waits)
 
     def _told(self, theirs: TheirOrder) -> list[Stored]:
-        """The reports about it that nothing lost."""
+        """The reports about it that nothing lost and somebody can read."""
+        gone = self._unheard()
         stored = (one for day in self.platform.world.hub.stored.values() for one in day)
-        about = ((one, one.message["Body"]) for one in stored)
+        about = ((one, one.message["Body"]) for one in stored if (one.day, one.seq) not in gone)
         numbers = {str(row.order_no) for row in theirs.rows}
         return [one for one, body in about if body["Account"] == theirs.account and str(body["OrderID"]).lstrip("0") in numbers]
 
@@ -259,10 +260,14 @@ class Oracle:
         over = one["closed"] and not _plain(one["fills"]) and not theirs.fills
         return bool(over) and theirs.ended_by == "late_reject" and self._lost(theirs, "5")
 
+    def _unheard(self) -> set[tuple[str, int]]:
+        """Of the stored reports those which no resend has, or which came so that nobody can read them."""
+        return self.platform.world.hub.forgotten | {(one["day"], one["seq"]) for one in self.server.ask(PARKED)}
+
     def _lost(self, theirs: TheirOrder, exec_types: str) -> bool:
-        """Whether a report of such a type about this order was lost: no resend has it, or it came so that nobody can read it."""
+        """Whether a report of such a type about this order was lost."""
         hub = self.platform.world.hub
-        unheard = hub.forgotten | {(one["day"], one["seq"]) for one in self.server.ask(PARKED)}
+        unheard = self._unheard()
         gone = [one.message for day in hub.stored.values() for one in day if (one.day, one.seq) in unheard]
         chain = {*theirs.cl_ord_ids, theirs.ref}
         bodies = [message["Body"] for message in (*hub.lost, *gone)]

@@ -39,6 +39,7 @@ from service.sandbox.broker import OrderedRejection
 
 DAY = datetime(2026, 11, 23, tzinfo=KST)
 SCENES = ((time(9, 3), "regular"), (time(10, 40), "regular"), (time(14, 55), "regular"), (time(16, 5), "after_market"))
+AUCTION = (time(8, 45), "regular")  # before the opening: nothing trades until nine
 SECOND_DAY = ((time(10, 40), "regular"), (time(14, 55), "regular"))
 CLOSED, NIGHT = time(15, 31), time(20, 10)
 TRIES = 6
@@ -70,16 +71,27 @@ class Player:
     answered: dict[str, str] = field(default_factory=dict)  # intent: order id
     tally: Counter[str] = field(default_factory=Counter)
     papers: list[str] = field(default_factory=list)
+    traded: list[Book] = field(default_factory=list)
+    narrow: bool = False  # a day in which everything happens in the same few papers and accounts, with the same few quantities
     today: date = field(default_factory=DAY.date)
 
     async def day(self, scenes: Sequence[tuple[time, str]] = SCENES) -> None:
         world = self.house.platform.world
-        self.papers = self.chance.sample(sorted(isin for isin, one in world.exchange.listings.items() if not one.halted), 4)
-        for at, session in scenes:
+        self.narrow = self.chance.random() < 0.3
+        several = self.chance.randint(1, 2) if self.narrow else 4
+        self.papers = self.chance.sample(sorted(isin for isin, one in world.exchange.listings.items() if not one.halted), several)
+        self.traded = self.chance.sample(self.books, several) if self.narrow else self.books
+        early = [AUCTION] if scenes is SCENES and self.chance.random() < 0.3 else []
+        for at, session in (*early, *scenes):
             self.jump(at)
-            await self._scene(session, self.chance.randint(3, 6) if session == "regular" else self.chance.randint(0, 2))
+            await self._scene(session, self._orders(session))
             if session == "regular" and at.hour == 14:
                 self.jump(CLOSED)
+
+    def _orders(self, session: str) -> int:
+        if session != "regular":
+            return self.chance.randint(0, 2)
+        return self.chance.randint(5, 8) if self.narrow else self.chance.randint(3, 6)
 
     def jump(self, at: time) -> None:
         """The market stands still but for its hours; then it lives again in a few papers."""
@@ -118,7 +130,7 @@ class Player:
         await asyncio.sleep(chance.uniform(0.0, 6.0))
         self.tally["intents"] += 1
         name = f"intent-{self.tally['intents']}"
-        book = chance.choice(self.books)
+        book = chance.choice(self.traded)
         asked, key = self._wish(chance, book, name, session), self._key(book, "POST /v1/orders", name)
         answer = await self._asked(
             lambda wiring: submit(wiring.desk, asked, principal=book.manager, intent=key, request_id=name), chance
@@ -139,6 +151,7 @@ class Player:
         side = Side.SELL if held and chance.random() < 0.35 else Side.BUY
         isin = chance.choice(held) if side is Side.SELL else chance.choice(self.papers)
         most = min(book.holdings[isin], 12) if side is Side.SELL else 12
+        most = min(most, 3) if self.narrow else most
         price = None if chance.random() < 0.1 and session == "regular" else self._price(chance, isin, session, side)
         tif = chance.choice((TimeInForce.DAY,) * 8 + (TimeInForce.IOC, TimeInForce.FOK))
         listing = world.exchange.listings[isin]
@@ -207,7 +220,7 @@ class Player:
     async def _stop(self) -> None:
         """A halt for a while, a contract suspended, or a manager taken off it."""
         await asyncio.sleep(self.chance.uniform(0.0, 4.0))
-        book = self.chance.choice(self.books)
+        book = self.chance.choice(self.traded)
         if self.chance.random() < 0.4:
             await self._halt(book)
             return
