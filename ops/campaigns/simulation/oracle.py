@@ -166,12 +166,12 @@ class Oracle:
         self._orders()
         rows = self.server.ask(ORDERS)
         self._answered(rows, answered)
-        doubts = [one for one in rows if _doubt(one)]
+        doubts = [one for one in rows if _doubt(one) or _mistaken(one, rows)]
         self._rest(
             now, {str(one["id"]) for one in doubts} | {cl for one in doubts for cl in one["ids"] or () if not one["closed"]}
         )
         for one in rows:
-            if not _doubt(one):
+            if one not in doubts:
                 self._equal(one)
         ours = {cl for one in rows for cl in one["ids"] or ()}
         adopted = {theirs.ref for one in rows if not one["ids"] and (theirs := self._theirs(one)) is not None}
@@ -288,6 +288,13 @@ def _doubt(one: Any) -> bool:
     """Shown as open: an outcome or fills that are missing, or a difference that nobody explained and a person is to look at."""
     missing = "unknown" in (one["states"] or ()) or one["reported_quantity"] > one["filled_quantity"]
     return missing or one["needs_review"] is not None
+
+
+def _mistaken(one: Any, rows: list[Any]) -> bool:
+    """The platform took it and nobody acknowledged it, and what a list shows may as well be its twin, which is in doubt."""
+    named = ("account_number", "business_date", "isin", "side", "quantity", "price")
+    twins = (other for other in rows if other["id"] != one["id"] and all(other[name] == one[name] for name in named))
+    return (one["states"] or ("",))[0] == "sent" and any(_doubt(other) for other in twins)
 
 
 def _plain(fills: Any) -> list[str]:
