@@ -190,7 +190,7 @@ def _conclude(facts: Facts, reading: Reading, states: States, filled: int, execu
     closed = terminal and reading.reported - reading.restated <= filled
     if closed:  # what nobody will answer any more is not pending either
         states = {**states, **_left_over(facts, life, states)}
-        pending = set() if life in ENDED else _pending(facts, reading, states, over)
+        pending = set() if life in ENDED else _pending(facts, reading, states, over, closed=True)
     return View(
         status=shown_of(life, executed > 0, executed >= quantity, pending),
         quantity=max(quantity, executed) if executed <= facts.quantity else quantity,
@@ -229,10 +229,13 @@ def _implied(facts: Facts, reading: Reading) -> int:
     return reading.quantity
 
 
-def _pending(facts: Facts, reading: Reading, states: States, over: bool) -> set[Status]:
+def _pending(facts: Facts, reading: Reading, states: States, over: bool, *, closed: bool = False) -> set[Status]:
+    """The changes that are shown as under way. One that named no request cannot be told from those that were answered: it is
+    believed until the order is closed."""
     done = {cl for cl, (state, _) in states.items() if state is RequestState.ACKNOWLEDGED}  # its own report may be lost
     done |= {one.cl_ord_id for one in facts.proven}
-    reported = {PENDING_STATUS[kind] for kind, cl, _ in reading.pending if cl not in reading.final | done}
+    answered = reading.final | done | ({None} if closed else set())
+    reported = {PENDING_STATUS[kind] for kind, cl, _ in reading.pending if cl not in answered}
     if facts.reports_pending or over:
         return reported
     # This broker says nothing between request and result, so our own sent request stands for it.

@@ -22,7 +22,7 @@ def request(cl: str, kind: RequestKind, quantity: int = 100, state: RequestState
     return Request(UUID(int=ord(cl)), UUID(int=1), kind, ord(cl), cl, None, quantity, Decimal(70_000), state, None, None, T, T)
 
 
-def r(exec_type: ExecType, status: str, cl: str, cum: int, **more: object) -> ExecutionReport:
+def r(exec_type: ExecType, status: str, cl: str | None, cum: int, **more: object) -> ExecutionReport:
     return report(exec_type, status, cl, cumulative_quantity=cum, **more)
 
 
@@ -244,3 +244,12 @@ def test_p06_an_order_rejected_after_its_amendment_was_in_force_is_rejected_and_
 def test_p06_a_rejection_that_names_an_amendment_nobody_confirmed_refuses_the_amendment() -> None:
     seen = view(Facts(100, Decimal(70_000), (X, A)), [new(), pending_replace(), r(ExecType.REJECTED, "8", "Y", 0, text="no")], 0)
     assert (seen.status, seen.closed, seen.requests["Y"]) == (S.NEW, False, (RequestState.REFUSED, "no"))
+
+
+def test_p06_a_pending_report_that_names_no_request_is_over_when_the_order_is() -> None:
+    """Found by the simulation: its names were lost, and the filled order stood as being amended for ever."""
+    nameless = r(ExecType.PENDING_REPLACE, "E", None, 0)
+    told = [new(), nameless, replaced(80, 0, "0")]
+    assert view(Facts(100, Decimal(70_000), (X, A)), told, 0).status is S.PENDING_REPLACE
+    seen = view(Facts(100, Decimal(70_000), (X, A)), [*told, r(ExecType.TRADE, "2", "Y", 80, last_quantity=80)], 80)
+    assert (seen.status, seen.closed, seen.requests["Y"][0]) == (S.FILLED, True, RequestState.ACKNOWLEDGED)
