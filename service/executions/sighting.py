@@ -204,10 +204,15 @@ def _listed_by(order: Order, asked_at: datetime) -> bool:
 def _by_terms(
     orders: Sequence[Order], strangers: Sequence[tuple[int, OrderRow]], fits: Callable[[Order, OrderRow], bool]
 ) -> list[tuple[Order, OrderRow]]:
+    """Rows that fit one order only, which they alone fit. None that may be another order which the platform took, lowered since
+    by its broker, and of which no row is found: that one is there, of the other nobody knows."""
     pairs = [(order, i, row) for order in orders for i, row in strangers if fits(order, row)]
     orders_of = [order.id for order, _, _ in pairs]
     rows_of = [i for _, i, _ in pairs]
-    return [(order, row) for order, i, row in pairs if orders_of.count(order.id) == 1 and rows_of.count(i) == 1]
+    sure = [(order, row) for order, i, row in pairs if orders_of.count(order.id) == 1 and rows_of.count(i) == 1]
+    placed = {order.id for order, _ in sure}
+    taken = [one for one in orders if one.id not in placed and one.requests[0].state in TAKEN]
+    return [(order, row) for order, row in sure if not any(may_be(one, row) for one in taken)]
 
 
 def could_be(order: Order, row: OrderRow) -> bool:

@@ -389,6 +389,24 @@ async def test_p13_it_stays_undecided_while_it_could_be_something_else(life: Lif
     assert {(one["broker_order_number"], one["filled_quantity"]) for one in await all_orders(life)} == {(None, 0)}
 
 
+async def test_p07_the_row_of_an_order_the_broker_lowered_is_not_taken_for_a_smaller_one_in_doubt(life: Life) -> None:
+    """Found by the simulation: two orders of ours got one number, and its fill was counted for both."""
+    cl = await lowered(life)
+    life.gateway.answers = [Unknown("read-timeout")]
+    await life.submit(key="another", quantity=7)
+    await life.dispatch()
+    await ask(life, lowered_row(life))
+    assert {(one["broker_order_number"], one["filled_quantity"]) for one in await all_orders(life)} == {(None, 0)}
+    restated = report(ExecType.RESTATED, "0", cl, order_id="7001", order_quantity=7, leaves_quantity=7, cumulative_quantity=0)
+    await life.receive(ack(cl, order_id="7001"), restated)
+    await ask(life, lowered_row(life))
+    found = sorted((one["quantity"], one["broker_order_number"] or "", one["filled_quantity"]) for one in await all_orders(life))
+    assert found == [(7, "", 0), (7, "7001", 4)]
+    assert (await life.holding())["bought"] == 4
+    await ask(life, lowered_row(life), row(life, order_number="7002", quantity=7))
+    assert sorted(one["broker_order_number"] for one in await all_orders(life)) == ["7001", "7002"]
+
+
 async def test_p13_what_the_broker_rejected_was_never_alive(life: Life) -> None:
     await ask(life, their_row(life, executed_quantity=0, executions=(), state_text="거부"))
     assert await all_orders(life) == []

@@ -50,7 +50,8 @@ CLAIMS = """
 HELD = """
     select from inbox where state = 'unmatched' and reason = 'may-be-ours'
         and (to_char(seq_date, 'YYYYMMDD'), seq) in (select * from unnest($1::text[], $2::bigint[])) limit 1"""
-PARKED = "select to_char(seq_date, 'YYYYMMDD') as day, seq from inbox where state = 'parked' and seq is not null"
+ASIDE = """
+    select to_char(seq_date, 'YYYYMMDD') as day, seq from inbox where state not in ('waiting', 'applied') and seq is not null"""
 LISTED_FIRST = """
     select from audit.record s join audit.record r on r.subject_kind = s.subject_kind and r.subject_id = s.subject_id
     where s.subject_kind = 'order' and s.subject_id = $1 and s.kind = 'order.sighted' and r.kind = 'order.reported'
@@ -261,8 +262,8 @@ class Oracle:
         return bool(over) and theirs.ended_by == "late_reject" and self._lost(theirs, "5")
 
     def _unheard(self) -> set[tuple[str, int]]:
-        """Of the stored reports those which no resend has, or which came so that nobody can read them."""
-        return self.platform.world.hub.forgotten | {(one["day"], one["seq"]) for one in self.server.ask(PARKED)}
+        """Of the stored reports those which no resend has, or which came so that nobody can read them or say whose they are."""
+        return self.platform.world.hub.forgotten | {(one["day"], one["seq"]) for one in self.server.ask(ASIDE)}
 
     def _lost(self, theirs: TheirOrder, exec_types: str) -> bool:
         """Whether a report of such a type about this order was lost."""
