@@ -60,7 +60,8 @@ async def sight(connection: AsyncConnection, found: Sighted, seen: Seen, dated: 
         told = (await whole.read(connection, [order.id]))[order.id]
         held = (await store.fills_of(connection, [order.id]))[order.id]
         fills = new_fills(told, held, dated, seen.now, _trades(found, seen)).fills
-        tells = _tells(order, found, fills, ended is not None) or claims or _settles(told, profile)
+        ends = ended is not None and ended is not before.seen.ended  # said before, it did not end what we know to have traded
+        tells = _tells(order, found, fills, ends) or claims or _settles(told, profile)
         if not tells and _settled(order):
             await kept.rollback()  # the hundredth look that shows what we know: pages and ledger have it
     if not tells:

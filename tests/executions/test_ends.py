@@ -167,6 +167,20 @@ async def test_p07_a_row_that_does_not_count_what_it_lists_does_not_end_it(life:
     assert (order["status"], order["closed"], order["filled_quantity"], order["reserved_cash"]) == ("expired", True, 4, 0)
 
 
+async def test_p12_a_list_that_rejects_what_traded_is_told_once_and_asks_for_a_person(life: Life) -> None:
+    """Found by the simulation: the bust was lost, each look said the same again, and the order was never quiet enough to ask."""
+    _, cl = await acknowledged(life)
+    await life.receive(trade(cl, 4, 4))
+    life.clock.moment = life.clock.moment.replace(hour=16, minute=2)
+    for _ in range(5):
+        await asked(life, row(life, 0, "거부"))
+    order = await life.order()
+    assert (order["needs_review"], order["filled_quantity"], order["closed"]) == ("inquiry-shows-less", 4, False)
+    told = await fetch(life.urls.superuser, "select kind from audit.record where subject_kind = 'order' order by subject_seq")
+    assert [one[0] for one in told][-2:] == ["order.sighted", "order.needs_review"]
+    assert [one[0] for one in told].count("order.sighted") == 1
+
+
 async def test_p03_a_look_between_that_shows_it_alive_begins_anew(life: Life) -> None:
     await acknowledged(life)
     gone, alive = row(life, state="취소확인"), row(life)
