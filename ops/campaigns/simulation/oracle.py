@@ -51,7 +51,8 @@ HELD = """
     select from inbox where state = 'unmatched' and reason = 'may-be-ours'
         and (to_char(seq_date, 'YYYYMMDD'), seq) in (select * from unnest($1::text[], $2::bigint[])) limit 1"""
 ASIDE = """
-    select to_char(seq_date, 'YYYYMMDD') as day, seq from inbox where state not in ('waiting', 'applied') and seq is not null"""
+    select to_char(seq_date, 'YYYYMMDD') as day, seq from inbox
+    where state not in ('waiting', 'applied') and reason <> 'may-be-ours' and seq is not null"""
 LISTED_FIRST = """
     select from audit.record s join audit.record r on r.subject_kind = s.subject_kind and r.subject_id = s.subject_id
     where s.subject_kind = 'order' and s.subject_id = $1 and s.kind = 'order.sighted' and r.kind = 'order.reported'
