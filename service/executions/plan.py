@@ -73,10 +73,10 @@ def plan(
     return Plan(after, tuple(applied), tuple(refused), found.fills, bool(found.unresolved), tuple(unread))
 
 
-def step_of(one: Plan, costs: int, in_quarantine: int, profile: BrokerProfile, now: datetime) -> Step | None:
-    """The order's move; None when nothing about it changes. `in_quarantine` counts messages that speak of this order and
+def step_of(one: Plan, costs: int, aside: int, profile: BrokerProfile, now: datetime) -> Step | None:
+    """The order's move; None when nothing about it changes. `aside` counts messages that speak of this order and
     stay there: while there is one, a person has to look."""
-    review = _review(one, in_quarantine)
+    review = _review(one, aside)
     if not one.applied and review == one.order.needs_review:
         return None
     order = with_quantity(one.order, [said for _, said in one.applied]) if one.order.external else one.order
@@ -97,7 +97,7 @@ def step_of(one: Plan, costs: int, in_quarantine: int, profile: BrokerProfile, n
     return step(one.known, cause, profile=profile, now=now, traded=net(one.fills, costs), moved=moved)
 
 
-def _review(one: Plan, in_quarantine: int) -> str | None:
+def _review(one: Plan, aside: int) -> str | None:
     """Why a person must look at the order, or None when nobody need."""
     if one.refused:
         return one.refused[0][1]
@@ -106,7 +106,7 @@ def _review(one: Plan, in_quarantine: int) -> str | None:
     if one.unresolved:
         return "bust-of-an-unknown-execution"
     explained = bool(one.fills) or any(isinstance(said, ExecutionReport) and said.exec_type in CHANGES for _, said in one.applied)
-    standing = in_quarantine or not one.applied or (one.order.needs_review in BY_INQUIRY and not explained)
+    standing = aside or not one.applied or (one.order.needs_review in BY_INQUIRY and not explained)
     return one.order.needs_review if standing else None
 
 

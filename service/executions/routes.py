@@ -172,7 +172,7 @@ class MessageOut(BaseModel):
         description="waiting, applied, parked (unreadable), quarantined (impossible) or unmatched (order not known)"
     )
     reason: str | None = Field(description="why it was set aside")
-    order_id: UUID | None = Field(description="the order a quarantined message says it is about")
+    order_id: UUID | None = Field(description="the order a parked or quarantined message says it is about")
     received_at: datetime = Field(description="real time")
     settled_at: datetime | None = Field(description="real time of what became of it")
 

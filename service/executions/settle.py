@@ -112,7 +112,7 @@ async def _apply(
 ) -> bool:
     plans = await _plans(connection, groups, dated, batch.now) if groups else []
     costs, saved = await costs_of(connection, [(one.order, one.fills) for one in plans], dated, gateway)
-    standing = await _in_quarantine(connection, plans)
+    standing = await _set_aside(connection, plans)
     steps: list[Step] = []
     for one, cost in zip(plans, costs, strict=True):
         made = step_of(one, cost, standing.get(one.order.id, 0), gateway.profile(one.order.broker), batch.now)
@@ -138,10 +138,10 @@ async def _plans(
     ]
 
 
-async def _in_quarantine(connection: AsyncConnection, plans: Sequence[Plan]) -> Mapping[UUID, int]:
-    """Messages that stay in quarantine, by order: only where one of ours was there before."""
+async def _set_aside(connection: AsyncConnection, plans: Sequence[Plan]) -> Mapping[UUID, int]:
+    """Messages that stay set aside, by order: only where one was before."""
     looked_at = [one.order.id for one in plans if one.order.needs_review]
-    return await store.quarantined(connection, looked_at) if looked_at else {}
+    return await store.set_aside(connection, looked_at) if looked_at else {}
 
 
 def _settled(one: Plan, batch: _Batch) -> None:

@@ -131,11 +131,11 @@ def settled(raw_id: UUID, state: str, reason: str | None = None, order_id: UUID 
     return {"raw_id": raw_id, "state": state, "reason": reason, "order_id": order_id}
 
 
-async def quarantined(connection: AsyncConnection, order_ids: Sequence[UUID]) -> dict[UUID, int]:
+async def set_aside(connection: AsyncConnection, order_ids: Sequence[UUID]) -> dict[UUID, int]:
     """Messages set aside, in quarantine or unreadable, by the order they say they are about."""
     c = inbox.c
-    aside = (c.state.in_(("quarantined", "parked")), c.order_id.in_(order_ids))
-    question = select(c.order_id, func.count()).where(*aside).group_by(c.order_id)
+    about = (c.state.in_(("quarantined", "parked")), c.order_id.in_(order_ids))
+    question = select(c.order_id, func.count()).where(*about).group_by(c.order_id)
     return {row[0]: row[1] for row in await connection.execute(question)}
 
 

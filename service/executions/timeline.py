@@ -158,7 +158,7 @@ def _set_aside(data: Data) -> list[str]:
         for raw_id, reason in data.get("quarantined") or ()
     ]
     unread = data.get("parked") or ()
-    aside += [f"Message {raw_id} speaks of it and cannot be read ({reason}): kept." for raw_id, reason in unread]
+    aside += [f"Message {raw_id} speaks of it, nobody can read it ({reason}): kept to be replayed." for raw_id, reason in unread]
     return [*aside, "Nothing about it is set aside any more."] if data.get("reviewed") else aside
 
 
@@ -176,8 +176,8 @@ def _needs_review(data: Data) -> list[str]:
         return [DIFFERENCES[data["differs"]].format(ours=data["ours"], theirs=data["theirs"])]
     if data.get("agrees"):
         return ["A complete inquiry shows it as we have it: nobody has to look any more."]
-    aside = data.get("quarantined") or data.get("parked")
-    return [*_set_aside(data), "A person has to look."] if aside else _set_aside(data)
+    looks = ["A person has to look."] if data.get("quarantined") or data.get("parked") else []
+    return [*_set_aside(data), *looks]
 
 
 def _adopted(data: Data) -> list[str]:

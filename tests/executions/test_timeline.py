@@ -45,6 +45,12 @@ def test_a_kind_without_words_is_shown_all_the_same() -> None:
     assert line(4, "2026-11-23T01:00:00+00:00", body).text == "Order looked at. The order is still new: executed 3, remaining 7."
 
 
+def test_p19_a_report_nobody_can_read_is_named_and_wants_a_person() -> None:
+    body = {"kind": "order.needs_review", "data": {"parked": [["7f", "unknown-code: ExecType Z"]]}}
+    said = "Message 7f speaks of it, nobody can read it (unknown-code: ExecType Z): kept to be replayed. A person has to look."
+    assert line(4, "2026-11-23T01:00:00+00:00", body).text == said
+
+
 async def told(database: Database, life: Life) -> list[Any]:
     order = await life.order()
     async with database.transaction() as connection:

@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
+import asyncpg
+
 from service.core.clock import monotonic
 from service.gateway import NotSent, OrderMessage, SendOutcome
 from service.infra import failpoints
@@ -27,6 +29,19 @@ async def test_p02_two_workers_at_one_queue_never_meet(life: Life) -> None:  # n
     await asyncio.gather(*(work(replace(life.dispatcher, sender=f"worker {n}")) for n in range(WORKERS)))
     sends = Counter(one.cl_ord_id for one in life.gateway.sends)
     assert (len(sends), set(sends.values())) == (ORDERS, {1})
+
+
+async def test_p02_an_order_somebody_else_works_on_is_passed_over(life: Life) -> None:  # noqa: F811
+    """Neither waited for nor taken a second time: the next one's turn has come."""
+    first, second = await life.submit(key="k1", quantity=1), await life.submit(key="k2", quantity=2)
+    other = await asyncpg.connect(life.urls.superuser)
+    try:
+        async with other.transaction(), asyncio.timeout(10):
+            await other.execute("select 1 from orders where id = $1 for update", first)
+            taken = await life.dispatcher.claim([BROKER], 1)
+    finally:
+        await other.close()
+    assert [one.order.id for one in taken.claims] == [second]
 
 
 async def test_p02_a_sender_that_was_held_up_sends_nothing(life: Life) -> None:  # noqa: F811
