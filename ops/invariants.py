@@ -34,6 +34,11 @@ ALWAYS: dict[str, str] = {
         select id::text, format('%s of %s executed, %s remaining', filled_quantity, quantity, remaining_quantity) from orders
         where filled_quantity > quantity
             or remaining_quantity not in (0, quantity - greatest(filled_quantity, reported_quantity))""",
+    "a broker's number belongs to one order of an account and day (P10)": """
+        select min(id::text), format('%s on %s has number %s, so have %s others', account_id, business_date,
+                                     ltrim(broker_order_number, '0'), count(*) - 1)
+        from orders where ltrim(broker_order_number, '0') <> ''
+        group by account_id, business_date, ltrim(broker_order_number, '0') having count(*) > 1""",
     "fills are numbered without gap, from reports or rows we hold": """
         select order_id::text, 'numbers ' || string_agg(number::text, ',' order by number) from fill
         group by order_id having count(*) <> max(number) or min(number) <> 1""",

@@ -198,15 +198,19 @@ def unfit(error: Exception) -> bool:
     return isinstance(error, WRONG)
 
 
-OVERFILLED = {"ck_orders_executed_within_ordered", "ck_orders_remaining_within_ordered"}
+WORDS = {
+    "ck_orders_executed_within_ordered": "overfill",
+    "ck_orders_remaining_within_ordered": "overfill",
+    "ex_orders_broker_order_number": "number-of-another-order",
+}
 
 
 def word(error: Exception) -> str:
     """The reason under which a message is set aside; whoever looks at it is told which constraint it met."""
     if isinstance(error, PositionMismatch):
         return "position-mismatch"
-    met = _constraint(error) if isinstance(error, IntegrityError) else None
-    return "overfill" if met in OVERFILLED else f"failed: {met or type(error).__name__}"
+    met = _constraint(error) or "" if isinstance(error, IntegrityError) else ""
+    return WORDS.get(met, f"failed: {met or type(error).__name__}")
 
 
 def _constraint(error: IntegrityError) -> str | None:

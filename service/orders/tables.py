@@ -19,7 +19,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 
 from service.infra.db import MOMENT, PRICE, QUANTITY, WON, metadata
 
@@ -105,7 +105,16 @@ orders = Table(
     Index("ix_orders_manager_created", "manager_id", "id"),
     Index("ix_orders_open", "account_id", postgresql_where=text("NOT closed")),
     Index("ix_orders_needs_review", "id", postgresql_where=text("needs_review IS NOT NULL")),
-    Index("ix_orders_broker_number", "broker", "account_id", "business_date", "broker_order_number"),
+    ExcludeConstraint(  # at the commit: an order adopted as a stranger's hands its number over within a transaction
+        ("account_id", "="),
+        ("business_date", "="),
+        (text("ltrim(broker_order_number, '0')"), "="),
+        using="btree",
+        where=text("ltrim(broker_order_number, '0') <> ''"),
+        name="ex_orders_broker_order_number",
+        deferrable=True,
+        initially="DEFERRED",
+    ),
 )
 
 order_request = Table(

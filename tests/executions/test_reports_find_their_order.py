@@ -78,3 +78,18 @@ async def test_p10_a_report_of_a_superseded_number_harms_nothing(life: Life) -> 
     await life.receive(replace(ack(cl), cl_ord_id=None), replace(ack(cl), cl_ord_id=None, order_id="01001"))
     after = await life.order()
     assert (after["price"], after["status"], after["quantity"]) == (before["price"], before["status"], before["quantity"])
+
+
+async def test_p10_a_number_that_another_order_has_is_a_persons_to_sort_out(life: Life) -> None:
+    """Whichever of the two the broker means: booked at both, one execution would count twice."""
+    for quantity in (10, 12):
+        await life.submit(key=f"k{quantity}", quantity=quantity)
+    await life.dispatch()
+    first, second = (one.cl_ord_id for one in life.gateway.sends)
+    await life.receive(ack(first), trade(second, 4, 4, order_id="0001001"), trade(first, 3, 3))
+    ours = await fetch(life.urls.superuser, "select filled_quantity, broker_order_number, needs_review from orders order by id")
+    assert [tuple(row) for row in ours] == [(3, "1001", None), (0, None, "number-of-another-order")]
+    aside = await fetch(life.urls.superuser, "select state, reason from inbox where state <> 'applied'")
+    assert [tuple(row) for row in aside] == [("quarantined", "number-of-another-order")]
+    await life.receive(ack(second, order_id="1002"))
+    assert (await fetch(life.urls.superuser, "select broker_order_number from orders order by id"))[1][0] == "1002"
