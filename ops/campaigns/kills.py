@@ -35,7 +35,7 @@ GOAL = 20_000
 
 EPISODE = 500  # kills on one database: what is compared after each grows with it
 LEAST_PLACES = 16
-COLD_EVERY = 25
+COLD_EVERY = 60
 CHANGE_EVERY = 7  # lives of a worker
 TRADERS = 6
 SEEN_S = 8.0
