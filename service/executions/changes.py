@@ -63,9 +63,16 @@ class Answer:
         return ended and self.found.whole and one.sent_at is not None and self.asked_at >= one.sent_at + ROWS_ARE_LATE
 
     def has_terms(self, row: OrderRow, one: Request) -> bool:
-        """Brokers list an amendment with what it left to trade, or with the total."""
+        """Brokers list an amendment with what it left to trade, or with the total. Of an order that is over they may have lowered
+        it by themselves (in session fewer shares may be somebody's amendment of a part): then its price tells."""
         least, most = one.quantity - self.executed, one.quantity + self.crossing(one)
-        return (one.price is None or row.price == one.price) and least <= row.quantity <= most
+        enough = least <= row.quantity or (self.over(one) and self.alone_at_its_price(one))
+        return (one.price is None or row.price == one.price) and row.quantity <= most and enough
+
+    def alone_at_its_price(self, one: Request) -> bool:
+        """Whether no other request of the order could have left it at that price."""
+        others = (each for each in self.found.order.requests if each is not one and each.kind is not RequestKind.CANCELLATION)
+        return one.price is not None and all(each.price not in (None, one.price) for each in others)
 
     def fits(self, row: OrderRow, one: Request) -> bool:
         return self.has_terms(row, one) and _in_time(row, one)
