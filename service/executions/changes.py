@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.executions.sighting import (
+    AMENDED,
     AMENDED_AWAY,
     CLOCKS_DIFFER,
     REJECTED,
@@ -20,8 +21,6 @@ from service.executions.sighting import (
 from service.gateway import BrokerProfile, OrderRow, RequestKind
 from service.orders.model import ROWS_ARE_LATE, Proof, Proven, Request
 from service.orders.numbers import bare
-
-AMENDED = frozenset({"정정", "정정확인", "정정완료"})  # of the row that an amendment replaced
 
 
 @dataclass(frozen=True)

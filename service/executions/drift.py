@@ -60,4 +60,5 @@ def of_side(side: Side, rows: Sequence[OrderRow], drift: Drift | None) -> Drift 
     says nothing wrong, unless the answer has sides in codes that nobody knows (`drift`)."""
     if any(row.side not in (None, side) for row in rows):
         return Drift(INQUIRY, "sellBuyType", "contradicts-an-order")
-    return drift if any(row.side is None for row in rows) else None
+    coded = drift if drift is not None and drift.field == "sellBuyType" else None
+    return coded if any(row.side is None for row in rows) else None

@@ -219,13 +219,20 @@ def _untold(held: Sequence[Held], said: Pushed, counted: int) -> list[Trade]:
     counting = [one for one in held if one.quantity > 0 and (one.evidence not in told or one.id not in until)]
     most = max([counted, *[one.cumulative or 0 for one in said.trades]])
     held_and_new = sum(one.quantity for one in counting) + sum(one.quantity for one in plain)
-    excess = min(held_and_new - most, sum(one.quantity for one in listed))
-    again: set[UUID] = set()
-    for one in plain:
-        if one.quantity <= excess:
-            again.add(one.evidence)
-            excess -= one.quantity
+    again = _in_it(plain, min(held_and_new - most, sum(one.quantity for one in listed)))
     return [one for one in new if one.evidence not in again]
+
+
+def _in_it(plain: Sequence[Trade], excess: int) -> set[UUID]:
+    """Of trades that are `excess` too many those that are not booked. One that is so only in part is none either: what it leaves
+    is unaccounted for and asked about, while a share booked beyond the count stays."""
+    again: set[UUID] = set()
+    for whole in (True, False):
+        for one in plain:
+            if one.evidence not in again and excess > 0 and (one.quantity <= excess or not whole):
+                again.add(one.evidence)
+                excess -= one.quantity
+    return again
 
 
 def unpushed(explained: Sequence[Key], inquiry: Sequence[Trade], room: int) -> list[Trade]:

@@ -15,6 +15,8 @@ from service.orders.machine import Facts, View, view
 from service.orders.model import Request, RequestState
 from service.orders.reading import Known
 
+ROWS = 1000  # executions that one piece of evidence may show here
+
 
 @dataclass(frozen=True)
 class PlainFill:
@@ -56,13 +58,18 @@ class Life:
 
 
 def _recorded(trade: Trade, _number: int) -> PlainFill:
-    # Its id is its evidence's: fills of one life need only differ among themselves, and a life must not depend on chance.
-    return PlainFill(UUID(int=trade.evidence.int * 2), trade.quantity, trade.price, trade.exec_id, trade.evidence)
+    # Its id is its evidence's and its row's there: fills of one life need only differ among themselves, and a life must not
+    # depend on chance.
+    return PlainFill(UUID(int=_place(trade.evidence, trade.row)), trade.quantity, trade.price, trade.exec_id, trade.evidence)
+
+
+def _place(evidence: UUID, row: int) -> int:
+    return (evidence.int * ROWS + row) * 2
 
 
 def _reversed(target: PlainFill, reversal: Reversal, _number: int) -> PlainFill:
     said = reversal.evidence
-    return PlainFill(UUID(int=said.int * 2 + 1), -target.quantity, target.price, None, said, target.id)
+    return PlainFill(UUID(int=_place(said, 0) + 1), -target.quantity, target.price, None, said, target.id)
 
 
 MAKER = Maker(_recorded, _reversed)

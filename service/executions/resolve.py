@@ -6,7 +6,7 @@ rows can be late no more, is *final*: with it two people may close the request o
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
@@ -18,8 +18,9 @@ from service.accounts.store import find_account
 from service.audit import append
 from service.controls.model import CLOCK_LIMIT
 from service.controls.store import gate
+from service.executions import store
+from service.executions.absence import might_be, unowned
 from service.executions.apply import Applier
-from service.executions.sighting import may_be
 from service.gateway import Complete, Inquiry, OrderRow, RequestKind
 from service.infra.metrics import counter
 from service.orders import doubt_store, known
@@ -38,7 +39,7 @@ from service.orders.doubt import (
     unheard,
 )
 from service.orders.model import ROWS_ARE_LATE, Order, Request
-from service.orders.numbers import bare, by_numbers
+from service.orders.numbers import Number, by_numbers
 from service.orders.reading import shows_the_order
 
 log = structlog.get_logger()
@@ -95,13 +96,22 @@ async def after_asking(applier: Applier, account_id: UUID, day: date, answer: In
     final_from = (await applier.market.rules()).calendar.last_close(day) + ROWS_ARE_LATE
     async with applier.transaction() as connection:
         doubtful = await _doubtful(connection, account_id, day)
-        owned = {number for _, _, number in await by_numbers(connection, [(account_id, day)])} if doubtful else set()
+        owners = await by_numbers(connection, [(account_id, day)]) if doubtful else {}
+        adopted = await store.adoptions(connection, account_id, day) if doubtful else {}
         for order, steps in doubtful:
             for request in requests_in_doubt(order, [*steps, *_looked_into(order, now)]):
-                mine = of_request(steps, request)
+                mine, owned = of_request(steps, request), _owned(owners, adopted, request)
                 await doubt_store.add_step(
                     connection, mine, _looked(order, request, mine, answer, evidence, owned, now, final_from)
                 )
+
+
+def _owned(owners: Mapping[Number, UUID], adopted: Mapping[UUID, datetime], request: Request) -> set[str]:
+    """Numbers that are certainly not the request's. An order adopted since it was sent may be the very one: after the day what
+    could be ours is adopted all the same, for nobody can tell any more (`external`)."""
+    new, sent = request.kind is RequestKind.NEW, request.sent_at
+    later = {one for one, at in adopted.items() if new and sent is not None and at >= sent}
+    return {number for (_, _, number), owner in owners.items() if owner not in later}
 
 
 def _looked_into(order: Order, now: datetime) -> list[Step]:
@@ -116,7 +126,7 @@ def _looked(
     if not isinstance(answer, Complete):
         return _step(order, request, INQUIRY, now, answer.reason)
     at = answer.asked_at
-    maybe = sum(bare(row.order_number) not in owned and may_be(order, row) for row in answer.rows)
+    maybe = sum(might_be(order, row) for row in unowned(answer.rows, owned))
     if request.kind is not RequestKind.NEW:
         detail = "the order's rows do not show it"
     else:

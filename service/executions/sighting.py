@@ -25,6 +25,7 @@ LOOKS_APART = timedelta(seconds=20)  # market time between two inquiries that mu
 # cancellation received (취소접수) or refused (취소거부) is none of them, and what is not known here waits for the close.
 CANCELLED = CANCELLED_WORDS | {"취소"}
 AMENDED_AWAY = CANCELLED | {"정정확인", "정정완료"}
+AMENDED = frozenset({"정정", "정정확인", "정정완료"})  # of the row that an amendment replaced
 REJECTED = frozenset({"거부", "접수거부", "주문거부"})
 
 
@@ -36,6 +37,7 @@ class Sighted:
     rows: tuple[tuple[int, OrderRow], ...]
     number: str | None  # the broker's present number
     confirmed: frozenset[str] = CANCELLED_WORDS  # words of this broker that can only mean that a cancellation is done
+    renumbers: bool = False  # whether an amendment gives the order a new number at this broker
 
     @property
     def cancelled(self) -> frozenset[str]:
@@ -62,9 +64,19 @@ class Sighted:
 
     @property
     def whole(self) -> bool:
-        """Whether the number that the broker told last is among them: rows that lack it are not all of the order's."""
+        """Whether the number that the broker told last is among them, and of what an amendment replaced its successor: rows that
+        lack these are not all of the order's."""
         known = bare(self.order.broker_order_number)
-        return known is None or any(known in (bare(row.order_number), bare(row.original_number)) for _, row in self.rows)
+        there = known is None or any(known in (bare(row.order_number), bare(row.original_number)) for _, row in self.rows)
+        return there and not self.lacks_successor
+
+    @property
+    def lacks_successor(self) -> bool:
+        """Whether a row says that it was amended, of a broker who lists the amendment as a row of its own, and that row is not
+        among them."""
+        changed = {bare(row.original_number) for _, row in self.rows}
+        plain = [row for _, row in self.rows if not row.is_amend and not row.is_cancel]
+        return self.renumbers and any(word(row) in AMENDED and bare(row.order_number) not in changed for row in plain)
 
     @property
     def contradicts_itself(self) -> bool:

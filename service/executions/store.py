@@ -264,6 +264,13 @@ async def add_external(
     )  # fmt: skip
 
 
+async def adoptions(connection: AsyncConnection, account_id: UUID, day: date) -> dict[UUID, datetime]:
+    """When each external order of the day was adopted (business time), but for those that proved to be ours."""
+    c = external_order.c
+    mine = (c.account_id == account_id, c.business_date == day, c.merged_into.is_(None))
+    return {row[0]: row[1] for row in await connection.execute(select(c.order_id, c.adopted_at).where(*mine))}
+
+
 async def external_with(connection: AsyncConnection, account_id: UUID, day: date, number: str) -> UUID | None:
     """The external order adopted under a broker's number, unless it proved to be ours since."""
     c = external_order.c

@@ -18,6 +18,7 @@ from service.audit import append
 from service.audit.evidence import Raw
 from service.core.clock import KST, kst_date, monotonic
 from service.executions import store
+from service.executions.absence import LACKS, lacking, proof
 from service.executions.apply import Applier
 from service.executions.differ import quiet, review, worth_a_review
 from service.executions.drift import Drift, of_answer, of_side
@@ -30,7 +31,7 @@ from service.executions.settle import unfit
 from service.executions.sight import Seen, sight, sight_stranger
 from service.executions.sighting import Sighted, sort_out, tied
 from service.executions.strangers import Rows, groups
-from service.gateway import CallClass, Complete, ExecutionReport, Incomplete, Inquiry, OrderRow, RequestKind
+from service.gateway import CallClass, Complete, ExecutionReport, Inquiry, OrderRow, RequestKind
 from service.infra.failpoints import fp
 from service.orders import known, places, whole
 from service.orders import store as orders
@@ -212,8 +213,8 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
     drift = await _compare(applier, account, answer, (), evidence)
     seen = Seen(evidence, answer.asked_at, applier.clock.now())
     dated = await applier.dated()
-    mine, strangers = await _match(applier, account, day, answer, dated)
-    shown = Shown.ALL
+    mine, strangers, lacks = await _match(applier, account, day, answer, dated)
+    shown = Shown.ALL if lacks is None else Shown.NOTHING
     for found in mine:
         wrong = of_side(found.order.side, [row for _, row in found.rows], drift)
         if wrong is not None:
@@ -226,10 +227,7 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
             if not unfit(error):
                 raise
             log.exception("sweep.impossible", order_id=str(found.order.id), evidence=str(evidence))
-    # Sides in codes nobody knows show no absence: a row could be of the very order that is looked for.
-    misread = drift is not None and drift.what == "unknown-code"
-    proves: Inquiry[OrderRow] = Incomplete("unknown-code", "sellBuyType") if misread else answer
-    await after_asking(applier, account_id, day, proves, evidence)
+    await after_asking(applier, account_id, day, proof(answer, drift, lacks), evidence)
     for rows in strangers:
         await _adopt(applier, account, day, rows, seen, dated)
     applier.poke("orders.changed")
@@ -268,8 +266,8 @@ async def _keep(applier: Applier, account: Account, answer: Complete[OrderRow]) 
 
 async def _match(
     applier: Applier, account: Account, day: date, answer: Complete[OrderRow], dated: Dated
-) -> tuple[list[Sighted], list[Rows]]:
-    """Our orders with their rows, and the rows of orders nobody here sent."""
+) -> tuple[list[Sighted], list[Rows], str | None]:
+    """Our orders with their rows, the rows of orders nobody here sent, and the number of an order that the list lacks."""
     mine, numbers = await _of_day(applier, account, day)
     same = tied(mine, numbers, answer.rows)
     for order, stranger in same:
@@ -277,8 +275,12 @@ async def _match(
     if same:
         mine, numbers = await _of_day(applier, account, day)
     found, strangers = sort_out(mine, numbers, answer.rows, answer.asked_at)
-    words = applier.gateway.profile(account.broker).cancelled_words
-    return [replace(one, confirmed=words) for one in found], [*groups(strangers)]
+    lacks = lacking(mine, numbers, answer)
+    if lacks is not None:
+        log.warning("sweep.incomplete", broker=account.broker, account_id=str(account.id), reason=LACKS, detail=lacks)
+    profile = applier.gateway.profile(account.broker)
+    told = [replace(one, confirmed=profile.cancelled_words, renumbers=profile.new_number_on_amend) for one in found]
+    return told, [*groups(strangers)], lacks
 
 
 async def _of_day(applier: Applier, account: Account, day: date) -> tuple[Sequence[Order], dict[UUID, set[str]]]:

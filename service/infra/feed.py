@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy import BigInteger, Select, column, delete, func, insert, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.clock import monotonic
@@ -26,6 +26,10 @@ BATCH = 1000
 POLL_S = 1.0
 ASK_AGAIN_S = 15.0  # so long a silent stream lives on a key that was withdrawn
 CHANNEL = "events"
+# A database that failed over may lack its last events. What it tells then must not bear numbers that were told before: a
+# reader who holds them would be shown a line without a gap that has one. The fence raises the epoch (`controls`).
+EPOCH = table("halt_gate", column("cluster_epoch", BigInteger))
+EVENTS_OF_AN_EPOCH = 1 << 40
 COLUMNS = ("kind", "subject_id", "account_id", "user_id", "document", "happened_at")
 
 
@@ -56,7 +60,8 @@ def _moving() -> Select[Any]:
     """Take the oldest pending rows out and put them in, numbered after the last: one statement, so none is lost between."""
     oldest = select(event_pending.c.ordinal).order_by(event_pending.c.ordinal).limit(BATCH)
     gone = delete(event_pending).where(event_pending.c.ordinal.in_(oldest)).returning(event_pending).cte("gone")
-    last = select(func.coalesce(func.max(event.c.id), 0)).scalar_subquery()
+    floor = select((EPOCH.c.cluster_epoch - 1) * EVENTS_OF_AN_EPOCH).scalar_subquery()
+    last = func.greatest(select(func.coalesce(func.max(event.c.id), 0)).scalar_subquery(), floor)
     place = last + func.row_number().over(order_by=gone.c.ordinal)
     moved = insert(event).from_select(["id", *COLUMNS], select(place, *[gone.c[name] for name in COLUMNS]))
     return select(func.count().label("moved")).select_from(moved.returning(event.c.id).cte("moved"))

@@ -119,8 +119,9 @@ def due(order: Order, steps: Sequence[Step], now: datetime) -> bool:
 
 
 def final_step(steps: Sequence[Step]) -> Step | None:
-    """The newest final complete inquiry that does not show the request."""
-    return next((one for one in reversed(steps) if one.final), None)
+    """The final complete inquiry that does not show the request. A later complete one that may show it takes its place."""
+    newest = next((one for one in reversed(steps) if one.complete), None)
+    return newest if newest is not None and newest.final else None
 
 
 # --- how the order shows it -----------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ class Seen:
         """Another bust would have lowered the count once more, and another correction told other terms."""
         if self.last is not None and _alike(self.last[0], report):
             place = self.last[1]
-        first = self.known.setdefault((reversal_words(report), report.exec_id), place)
+        first = self.known.setdefault((reversal_words(report), report.exec_id, report.transact_time), place)
         if first == self.places - 1:
             self.reversals.append(report)
             self.last = (report, first)

@@ -1,8 +1,9 @@
 """A database that lacks its last commits, because a standby that lagged took over: what it shows as queued may be out.
 
 Of a claim only the commit tells, and that one may be missing. So each new order and amendment that is queued here is given
-the attempt it may have had, in the epoch that ends: the next worker finds it without a sender and makes it `unknown`. Nothing
-sends it again; evidence settles it, or two people. Cancellations stay queued: one that goes out twice harms nobody.
+the attempt it may have had, in the epoch that ends, and is `unknown` from then on: the next worker only notes that its sender
+is lost. Nothing sends it again; evidence settles it, or two people. Cancellations stay queued: one that goes out twice harms
+nobody. None is `sending` meanwhile: beside a twin in doubt nobody may be (P5), and the fence must not fail for that.
 """
 
 from collections.abc import Callable
@@ -12,14 +13,14 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.controls import store as controls
-from service.gateway import BrokerProfile, RequestKind
+from service.gateway import BrokerProfile, RequestKind, Unknown
 from service.orders import send_store, whole
 from service.orders.advance import Cause, Step, step, write_steps
 from service.orders.model import Request, RequestState
-from service.orders.outcome import claimed, with_request
+from service.orders.outcome import answered, claimed, with_request
 from service.orders.whole import Whole
 
-SENDER = "presumed"
+SENDER, LOST = "presumed", "sender-lost"
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ class Presumption:
         return count
 
     def _presumed(self, known: Whole, request: Request, n: int) -> Step:
-        """Sent at any time since it was queued."""
+        """Sent at any time since it was queued, with no answer."""
         sent = claimed(known.order, request, request.queued_at)
+        sent = answered(sent, Unknown(LOST), LOST, self.now)
         cause = Cause("request.presumed_sent", {"cl_ord_id": sent.cl_ord_id, "kind": sent.kind, "attempt": n})
         profile = self.profile(known.order.broker)
         return step(known, cause, profile=profile, now=self.now, moved=with_request(known.order, sent))

@@ -5,7 +5,7 @@ What a report does to the order's life is the table's business (`states`); here 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -26,7 +26,7 @@ UNHELD = frozenset({"0", "1"})  # statuses that any hold would outrank
 TELLS_TERMS = frozenset({ExecType.TRADE, ExecType.CANCELED, ExecType.EXPIRED, ExecType.DONE_FOR_DAY})
 CLOCKS_DIFFER = timedelta(seconds=60)
 TAKEN_UP = frozenset({ExecType.REPLACED, ExecType.CANCELED, *PENDING})
-DUPLICATE = "6"  # CxlRejReason: the ClOrdID was there before
+DUPLICATE = "6"  # CxlRejReason, OrdRejReason: the ClOrdID was there before
 KNOW_NOTHING = frozenset({"8", "A"})
 CORPORATE_ACTION = "0"  # ExecRestatementReason: a split or the like changes what was executed as well
 PARTIAL_DECLINE = "5"  # ExecRestatementReason: the broker takes less than was ordered
@@ -73,8 +73,15 @@ def read(reading: Reading, requests: Sequence[Request], reports: Iterable[Known]
         elif report.exec_type is ExecType.REJECTED:
             _read_rejected(reading, requests, report)
         elif not reading.seen.again(report):
-            _read_report(reading, report)
-            _read_shown(reading, requests, report)
+            meant = as_meant(report)
+            _read_report(reading, meant)
+            _read_shown(reading, requests, meant)
+
+
+def as_meant(report: ExecutionReport) -> ExecutionReport:
+    """A cancellation that leaves something open, by LeavesQty and OrdStatus both, is the broker's change of the quantity."""
+    part = report.exec_type is ExecType.CANCELED and report.ord_status in UNHELD and report.leaves_quantity
+    return replace(report, exec_type=ExecType.RESTATED) if part else report
 
 
 def shows_the_order(report: Known) -> bool:
@@ -171,7 +178,7 @@ def _read_rejected(reading: Reading, requests: Sequence[Request], report: Execut
     if denied and not (in_force and report.ord_status == "8"):
         reading.denied[report.cl_ord_id] = report.text or report.reject_reason
         reading.final.add(report.cl_ord_id)
-    elif report.ord_status != "8":
+    elif report.ord_status != "8" or report.reject_reason == DUPLICATE:
         reading.strays += 1  # the reject of *another* message with our id: the first order lives on
     else:
         _note_number(reading, report)
@@ -240,8 +247,14 @@ def _read_terms(reading: Reading, report: ExecutionReport) -> None:
         return
     reading.amended_by = number
     reading.termed_at = report.transact_time or reading.termed_at
-    reading.quantity = report.order_quantity or reading.quantity
+    reading.quantity = _total(report) or reading.quantity
     reading.price = report.price or reading.price
+
+
+def _total(report: ExecutionReport) -> int | None:
+    """OrderQty; where it is LeavesQty beside what was executed, the broker tells there what remains."""
+    left, executed = report.leaves_quantity or 0, report.cumulative_quantity or 0
+    return executed + left if left and left == report.order_quantity else report.order_quantity
 
 
 def _older_than_known(reading: Reading, report: ExecutionReport) -> bool:
@@ -265,7 +278,7 @@ def _read_life(reading: Reading, report: ExecutionReport) -> None:
         reading.happens(BY_EXEC_TYPE[kind])
     if kind is ExecType.NEW:
         reading.acknowledgements += 1
-    elif said in ENDS_ON_WIRE and kind not in PENDING:
+    if said in ENDS_ON_WIRE and kind not in PENDING:
         reading.happens(ENDS_ON_WIRE[said])
     if reading.life in HELD or said in HELD_BY_WIRE:
         _read_hold(reading, report)

@@ -9,6 +9,7 @@ from service.controls.fence import fence
 from service.core.clock import ManualClock
 from service.infra import leases
 from service.infra.db import Database
+from service.orders.presume import Presumption
 from tests.conftest import DatabaseUrls
 from tests.executions.test_order_life import Life
 from tests.makers import BROKER, COM_ID, fetch, make_world
@@ -38,6 +39,19 @@ async def test_p02_what_was_under_way_at_a_fail_over_is_unknown_at_once(life: Li
     await fence(life.app.transaction)
     assert await replace(life.dispatcher, epoch=2).orphans() == 1
     assert [row["state"] for row in await life.requests()] == ["unknown"]
+
+
+async def test_p02_the_fence_presumes_a_twin_of_an_order_in_doubt_too(life: Life) -> None:
+    """Beside an unknown order none of its twins may be `sending`; the fence failed as long as one was queued."""
+    await life.submit(key="one")
+    await life.submit(key="other")
+    first = (await life.requests())[0]["id"]
+    await fetch(life.urls.superuser, "update order_request set state = 'unknown', sent_at = queued_at where id = $1", first)
+    assert await fence(life.worker.transaction, Presumption(life.gateway.profile, life.clock.now())) == 2
+    assert [row["state"] for row in await life.requests()] == ["unknown", "unknown"]
+    assert await replace(life.dispatcher, epoch=2).orphans() == 1
+    await replace(life.dispatcher, epoch=2).dispatch_one([BROKER])
+    assert life.gateway.sends == []
 
 
 async def test_p18_a_fail_over_blinds_the_stream_until_a_new_reader_has_looked(life: Life) -> None:

@@ -26,6 +26,7 @@ from service.gateway import (
     OrderRow,
     Refused,
     RequestKind,
+    Side,
     Unknown,
 )
 from service.infra.db import Books, Database
@@ -210,8 +211,8 @@ async def test_p03_a_row_of_fewer_shares_proves_no_absence(life: Life) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"quantity": 11}, {"price": Decimal(69_900)}, {"order_number": None}, {"is_cancel": True}],
-    ids=["quantity", "price", "no-number", "a-cancellation"],
+    [{"quantity": 11}, {"price": Decimal(69_900)}, {"side": Side.SELL}, {"is_cancel": True, "state_text": "취소거부"}],
+    ids=["quantity", "price", "side", "a-refused-cancellation"],
 )
 async def test_p03_a_row_with_other_terms_is_not_it(life: Life, changes: dict[str, Any]) -> None:
     order_id = await lost(life)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.core.clock import ManualClock
-from service.executions.drift import Drift, of_answer, of_report
+from service.executions.drift import Drift, of_answer, of_report, of_side
 from service.executions.sweep import sweep_account
 from service.gateway import CallClass, Complete, ExecutionRow, Incomplete, Inquiry, OrderRow, RawReport, Side, Unknown
 from service.infra.db import Database
@@ -192,3 +192,9 @@ async def test_p17_an_answer_in_unknown_codes_proves_no_absence(life: Life) -> N
     await sweep_account(life.applier, (life.world.account, TODAY), CallClass.RESOLVE)
     steps = await fetch(life.urls.superuser, "select complete, final from doubt_step where kind = 'inquiry'")
     assert [tuple(one) for one in steps] == [(False, False)]
+
+
+async def test_p20_a_row_without_a_side_is_no_contradiction_where_another_row_lacks_its_number(life: Life) -> None:
+    rows = [row(life, side=None)]
+    assert of_side(Side.BUY, rows, Drift("order inquiry", "orderNo", "missing-field")) is None
+    assert of_side(Side.BUY, rows, Drift("order inquiry", "sellBuyType", "unknown-code")) is not None

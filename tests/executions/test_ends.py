@@ -11,7 +11,7 @@ from ops.invariants import violations
 from service.core.clock import ManualClock
 from service.executions.sighting import LOOKS_APART, Sighted
 from service.executions.sweep import sweep_account
-from service.gateway import CallClass, ExecType, ExecutionRow, OrderRow, RequestKind
+from service.gateway import CallClass, ExecType, ExecutionRow, OrderRow, RequestKind, Unknown
 from service.infra.db import Database
 from service.orders import store
 from service.orders.known import Look, Sightings
@@ -152,6 +152,21 @@ async def test_p03_a_list_without_the_orders_present_row_does_not_end_it(life: L
     assert (order["status"], order["closed"], order["broker_order_number"]) == ("new", False, "1002")
     order = await asked(life, first, second(first, is_amend=True, quantity=6, state_text=""))
     assert (order["status"], order["closed"]) == ("expired", True)
+
+
+async def test_p03_a_list_that_says_amended_and_lacks_the_amendment_does_not_end_it(life: Life) -> None:
+    """The amendment's answer and its report were lost, and then its row: the order lives under a number nobody told."""
+    order_id, _ = await acknowledged(life)
+    life.gateway.answers = [Unknown("read-timeout")]
+    await life.amend(order_id, "a1", price=Decimal(70_100))
+    await life.dispatch()
+    life.clock.moment = life.clock.moment.replace(hour=16, minute=2)
+    first = row(life, state="정정확인")
+    order = await asked(life, first)
+    assert (order["status"], order["closed"]) == ("new", False)
+    assert [one["state"] for one in await life.requests()] == ["acknowledged", "unknown"]
+    order = await asked(life, first, second(first, is_amend=True, price=Decimal(70_100), state_text=""))
+    assert (order["status"], order["closed"], order["price"]) == ("expired", True, Decimal(70_100))
 
 
 async def test_p07_a_row_that_does_not_count_what_it_lists_does_not_end_it(life: Life) -> None:

@@ -134,7 +134,7 @@ async def test_p17_looks_that_are_never_complete_are_no_looks_on_the_status_page
     assert (part["ok"], part["every_seconds"]) == (False, 50)
     assert datetime.fromisoformat(part["oldest_at"]) == began + timedelta(seconds=100)
     assert "sweep.incomplete" in part["what_now"]
-    gateway.first = []
+    gateway.first, gateway.rows = [], [row(life)]
     life.clock.advance(timedelta(seconds=6))
     await asking.sweep()
     await asking.sweep()  # what this one is like the next one notes

@@ -151,6 +151,29 @@ async def test_an_event_from_a_feed_that_was_set_back_is_refused(database: Datab
     assert refused.value.slug == "event-not-reached"
 
 
+async def test_no_number_is_told_twice_where_a_fail_over_lost_the_last_events(
+    database: Database, worker_database: Database, database_urls: DatabaseUrls
+) -> None:
+    """A reader who holds a lost one sees the gap: else the new event of its number would seem to be the one he has."""
+    held = await lease(worker_database)
+    async with writer(database_urls) as connection:
+        for mark in (1, 2):
+            await tell(connection, mark)
+        await feed.number(worker_database.hot, held)
+        told = await read(database)
+        await connection.execute("set session_replication_role = replica")  # no trigger stops what a fail-over does
+        await connection.execute("delete from event where id = $1", told[-1].id)
+        await connection.execute("set session_replication_role = origin")
+        await connection.execute("update halt_gate set cluster_epoch = cluster_epoch + 1")
+        for mark in (3, 4):
+            await tell(connection, mark)
+    assert await feed.number(worker_database.hot, held) == 2
+    later = await read(database, last=told[-1].id)
+    assert marks(later) == [3, 4]
+    assert chained(later)
+    assert later[0].previous_id == told[0].id != told[-1].id
+
+
 async def test_no_login_of_the_service_can_write_or_change_an_event(
     database: Database, worker_database: Database, database_urls: DatabaseUrls
 ) -> None:

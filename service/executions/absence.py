@@ -1,0 +1,61 @@
+"""What a list proves by what it does not show (P3, P17). Pure.
+
+Absence counts only where the list is whole as far as anybody can tell: it has every order that its broker must list, nothing
+in it has lost its shape, and of each row that is nobody's it is certain that it is not the order looked for.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from service.executions.drift import Drift
+from service.executions.sighting import CLOCKS_DIFFER, refuses
+from service.gateway import Complete, Incomplete, Inquiry, OrderRow
+from service.orders.model import ROWS_ARE_LATE, Order
+from service.orders.numbers import bare
+
+LACKS = "lacks-known-order"
+
+
+def proof(answer: Complete[OrderRow], drift: Drift | None, lacks: str | None) -> Inquiry[OrderRow]:
+    """The answer as evidence of absence. One that lacks what its broker is known to have, or that has lost its shape, is none."""
+    if drift is not None:
+        return Incomplete(drift.what, drift.field)
+    return Incomplete(LACKS, lacks) if lacks is not None else answer
+
+
+def lacking(orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], answer: Complete[OrderRow]) -> str | None:
+    """A broker's number of an order that lives or has traded and is in none of the rows, by any number it ever had; None where
+    there is none. An order that was born just now may be listed late, and one that came to nothing need not be listed."""
+    listed = {bare(one) for row in answer.rows for one in (row.order_number, row.original_number)}
+    for order in orders:
+        known = {bare(one) for one in numbers[order.id]} - {None}
+        if known and known.isdisjoint(listed) and _must_be_listed(order, answer.asked_at):
+            return order.broker_order_number or min(one for one in known if one)
+    return None
+
+
+def _must_be_listed(order: Order, asked_at: datetime) -> bool:
+    born = order.created_at if order.external else order.requests[0].sent_at
+    old = born is not None and born + ROWS_ARE_LATE <= asked_at
+    return old and (not order.closed or order.executed_at_least > 0)
+
+
+def might_be(order: Order, row: OrderRow) -> bool:
+    """Whether nothing in the row says that it is another order. What cannot be read excludes nothing; nor does the price of a
+    change whose original is not listed. A change that was refused shows no order: who does not know one refuses too. Brokers
+    lower an order by themselves, nobody enlarges one (P14)."""
+    ref, sent = row.instrument, order.requests[0].sent_at
+    unread = ref.isin is None and ref.short_code is None
+    instrument = unread or order.isin == ref.isin or order.short_code == ref.short_code
+    changed = row.is_amend or row.is_cancel
+    price = changed or order.price is None or row.price is None or row.price == order.price
+    in_time = row.order_time is None or sent is None or row.order_time >= sent - CLOCKS_DIFFER
+    fits = instrument and row.side in (None, order.side) and row.quantity <= order.quantity and price and in_time
+    return fits and not refuses(row)
+
+
+def unowned(rows: Iterable[OrderRow], owned: Iterable[str]) -> list[OrderRow]:
+    """Rows of which nobody is known: neither by their own number nor by the one they change."""
+    taken = set(owned)
+    return [row for row in rows if taken.isdisjoint(one for one in map(bare, (row.order_number, row.original_number)) if one)]
