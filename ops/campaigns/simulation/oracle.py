@@ -134,7 +134,9 @@ class Oracle:
             return  # it was ours all the time: its verdict is the one it has there
         was, filled = self._verdicts.get(one["id"], (None, 0))
         shown = _word(one["status"])
-        same = was is not None and one["closed"] and (shown in (_word(was), "pending_replace") or _lowered(one, was, filled))
+        # The broker's word that a change is under way outranks Filled, also where a list told of the fill before.
+        pending = {"pending_replace"} | ({"pending_cancel"} if was == "filled" else set())
+        same = was is not None and one["closed"] and (shown in {_word(was), *pending} or _lowered(one, was, filled))
         if was is not None and not same and not self._busted(one, theirs):
             self.say(f"I7: {_called(one)} was {was} and is {one['status']}{'' if one['closed'] else ', open'}")
         if one["closed"] and one["status"] in VERDICTS:
