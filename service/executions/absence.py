@@ -17,22 +17,21 @@ from service.orders.numbers import bare
 LACKS = "lacks-known-order"
 
 
-def proof(answer: Complete[OrderRow], drift: Drift | None, lacks: str | None) -> Inquiry[OrderRow]:
+def proof(answer: Complete[OrderRow], drift: Drift | None, lacks: Order | None) -> Inquiry[OrderRow]:
     """The answer as evidence of absence. One that lacks what its broker is known to have, or that has lost its shape, is none."""
     if drift is not None:
         return Incomplete(drift.what, drift.field)
-    return Incomplete(LACKS, lacks) if lacks is not None else answer
+    return Incomplete(LACKS, lacks.broker_order_number or str(lacks.id)) if lacks is not None else answer
 
 
-def lacking(orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], answer: Complete[OrderRow]) -> str | None:
-    """A broker's number of an order that lives or has traded and is in none of the rows, by any number it ever had; None where
-    there is none. An order that was born just now may be listed late, and one that came to nothing need not be listed."""
+def lacking(orders: Sequence[Order], numbers: Mapping[UUID, Iterable[str]], answer: Complete[OrderRow]) -> Order | None:
+    """An order that lives or has traded and is in none of the rows by any number it ever had, one of ours before others. An order
+    that was born just now may be listed late, and one that came to nothing need not be listed."""
     listed = {bare(one) for row in answer.rows for one in (row.order_number, row.original_number)}
-    for order in orders:
-        known = {bare(one) for one in numbers[order.id]} - {None}
-        if known and known.isdisjoint(listed) and _must_be_listed(order, answer.asked_at):
-            return order.broker_order_number or min(one for one in known if one)
-    return None
+    named = {one.id: {bare(number) for number in numbers[one.id]} - {None} for one in orders}
+    left = [one for one in orders if named[one.id] and named[one.id].isdisjoint(listed)]
+    wanted = [one for one in left if _must_be_listed(one, answer.asked_at)]
+    return min(wanted, key=lambda one: one.external, default=None)
 
 
 def _must_be_listed(order: Order, asked_at: datetime) -> bool:

@@ -214,7 +214,8 @@ async def sweep_account(applier: Applier, place: Place, call_class: CallClass) -
     seen = Seen(evidence, answer.asked_at, applier.clock.now())
     dated = await applier.dated()
     mine, strangers, lacks = await _match(applier, account, day, answer, dated)
-    shown = Shown.ALL if lacks is None else Shown.NOTHING
+    # A stranger's order that was read wrongly once must not keep the gate shut for everybody.
+    shown = Shown.ALL if lacks is None or lacks.external else Shown.NOTHING
     for found in mine:
         wrong = of_side(found.order.side, [row for _, row in found.rows], drift)
         if wrong is not None:
@@ -266,8 +267,8 @@ async def _keep(applier: Applier, account: Account, answer: Complete[OrderRow]) 
 
 async def _match(
     applier: Applier, account: Account, day: date, answer: Complete[OrderRow], dated: Dated
-) -> tuple[list[Sighted], list[Rows], str | None]:
-    """Our orders with their rows, the rows of orders nobody here sent, and the number of an order that the list lacks."""
+) -> tuple[list[Sighted], list[Rows], Order | None]:
+    """Our orders with their rows, the rows of orders nobody here sent, and an order that the list lacks."""
     mine, numbers = await _of_day(applier, account, day)
     same = tied(mine, numbers, answer.rows)
     for order, stranger in same:
@@ -277,7 +278,7 @@ async def _match(
     found, strangers = sort_out(mine, numbers, answer.rows, answer.asked_at)
     lacks = lacking(mine, numbers, answer)
     if lacks is not None:
-        log.warning("sweep.incomplete", broker=account.broker, account_id=str(account.id), reason=LACKS, detail=lacks)
+        log.warning("sweep.incomplete", broker=account.broker, account_id=str(account.id), reason=LACKS, detail=str(lacks.id))
     profile = applier.gateway.profile(account.broker)
     told = [replace(one, confirmed=profile.cancelled_words, renumbers=profile.new_number_on_amend) for one in found]
     return told, [*groups(strangers)], lacks

@@ -78,6 +78,15 @@ async def test_p18_a_list_that_lacks_a_live_order_has_not_shown_the_account(life
     assert await look(life) is shown
 
 
+async def test_p13_p18_a_strangers_order_that_a_list_lacks_shuts_no_gate_and_leaves_absence_unproven(life: Life) -> None:
+    await look(life, row(life, order_number="7001"))
+    life.clock.advance(timedelta(minutes=2))
+    order_id = await lost(life)
+    life.clock.moment = AFTER_THE_DAY
+    assert await look(life) is Shown.ALL
+    assert await last_step(life, order_id) == (False, False, "lacks-known-order")
+
+
 async def test_p18_an_order_that_came_to_nothing_need_not_be_listed(life: Life) -> None:
     await known(life)
     cl = life.gateway.sends[0].cl_ord_id
