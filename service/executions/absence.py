@@ -9,7 +9,6 @@ from datetime import datetime
 from uuid import UUID
 
 from service.executions.drift import Drift
-from service.executions.sighting import CLOCKS_DIFFER, refuses
 from service.gateway import Complete, Incomplete, Inquiry, OrderRow
 from service.orders.model import ROWS_ARE_LATE, Order
 from service.orders.numbers import bare
@@ -38,20 +37,6 @@ def _must_be_listed(order: Order, asked_at: datetime) -> bool:
     born = order.created_at if order.external else order.requests[0].sent_at
     old = born is not None and born + ROWS_ARE_LATE <= asked_at
     return old and (not order.closed or order.executed_at_least > 0)
-
-
-def might_be(order: Order, row: OrderRow) -> bool:
-    """Whether nothing in the row says that it is another order. What cannot be read excludes nothing; nor does the price of a
-    change whose original is not listed. A change that was refused shows no order: who does not know one refuses too. Brokers
-    lower an order by themselves, nobody enlarges one (P14)."""
-    ref, sent = row.instrument, order.requests[0].sent_at
-    unread = ref.isin is None and ref.short_code is None
-    instrument = unread or order.isin == ref.isin or order.short_code == ref.short_code
-    changed = row.is_amend or row.is_cancel
-    price = changed or order.price is None or row.price is None or row.price == order.price
-    in_time = row.order_time is None or sent is None or row.order_time >= sent - CLOCKS_DIFFER
-    fits = instrument and row.side in (None, order.side) and row.quantity <= order.quantity and price and in_time
-    return fits and not refuses(row)
 
 
 def unowned(rows: Iterable[OrderRow], owned: Iterable[str]) -> list[OrderRow]:

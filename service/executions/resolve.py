@@ -19,8 +19,9 @@ from service.audit import append
 from service.controls.model import CLOCK_LIMIT
 from service.controls.store import gate
 from service.executions import store
-from service.executions.absence import might_be, unowned
+from service.executions.absence import unowned
 from service.executions.apply import Applier
+from service.executions.sighting import might_be
 from service.gateway import Complete, Inquiry, OrderRow, RequestKind
 from service.infra.metrics import counter
 from service.orders import doubt_store, known

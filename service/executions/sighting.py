@@ -233,11 +233,23 @@ def could_be(order: Order, row: OrderRow) -> bool:
 
 
 def may_be(order: Order, row: OrderRow) -> bool:
-    """Whether the row is not provably another order. Brokers lower an order by themselves, or list what is left of it; nobody
-    enlarges one (P14)."""
-    sent = order.requests[0].sent_at
-    in_time = row.order_time is None or sent is None or row.order_time >= sent - CLOCKS_DIFFER
-    same_price = order.price is None or row.price is None or row.price == order.price
-    instrument = order.isin == row.instrument.isin or order.short_code == row.instrument.short_code
+    """Whether a row that can be read is not provably another order."""
     plain = not row.is_amend and not row.is_cancel and bare(row.order_number) is not None
-    return plain and instrument and row.side is order.side and row.quantity <= order.quantity and same_price and in_time
+    return plain and row.side is not None and _instrument_is_read(row) and might_be(order, row)
+
+
+def might_be(order: Order, row: OrderRow) -> bool:
+    """Whether nothing in the row says that it is another order. What cannot be read excludes nothing; nor does the price of a
+    change whose original is not listed. A change that was refused shows no order: who does not know one refuses too. Brokers
+    lower an order by themselves, or list what is left of it; nobody enlarges one (P14)."""
+    ref, sent = row.instrument, order.requests[0].sent_at
+    instrument = not _instrument_is_read(row) or order.isin == ref.isin or order.short_code == ref.short_code
+    changed = row.is_amend or row.is_cancel
+    price = changed or order.price is None or row.price is None or row.price == order.price
+    in_time = row.order_time is None or sent is None or row.order_time >= sent - CLOCKS_DIFFER
+    fits = instrument and row.side in (None, order.side) and row.quantity <= order.quantity and price and in_time
+    return fits and not refuses(row)
+
+
+def _instrument_is_read(row: OrderRow) -> bool:
+    return row.instrument.isin is not None or row.instrument.short_code is not None

@@ -18,7 +18,7 @@ from service.audit.evidence import Raw, Vault
 from service.controls.model import Gate
 from service.core.clock import Clock, monotonic
 from service.core.errors import NotFound
-from service.gateway import Accepted, Gateway, NotSent, OrderMessage, SendOutcome, Unknown
+from service.gateway import Accepted, Gateway, NotSent, OrderMessage, SendOutcome
 from service.infra.db import DRIVER_ERRORS, HotTransaction, is_full
 from service.infra.effects import Overtaken, write
 from service.infra.failpoints import fp
@@ -29,6 +29,7 @@ from service.orders.advance import Cause, Step, step, withdrawal, write_steps
 from service.orders.model import Order, Request, RequestState
 from service.orders.outcome import (
     OUTCOMES,
+    SENDER_LOST,
     answered,
     called_off,
     cause_of,
@@ -303,7 +304,7 @@ class Dispatcher:
         return len(lost)
 
     async def _orphan(self, one: Unanswered) -> None:
-        now, outcome = self.clock.now(), Unknown("sender-lost")
+        now, outcome = self.clock.now(), SENDER_LOST
         async with self.hot() as connection:
             await whole.lock(connection, [one.order_id])
             known = (await whole.read(connection, [one.order_id]))[one.order_id]

@@ -9,6 +9,7 @@ from service.gateway import Accepted, NotSent, OrderMessage, Refused, RequestKin
 from service.orders.advance import Cause
 from service.orders.model import Order, Request, RequestEvent, RequestState, move
 
+SENDER_LOST = Unknown("sender-lost")  # of an attempt whose sender can bring no answer any more
 NEVER_THERE = frozenset({RequestState.QUEUED, RequestState.REFUSED})
 OUTCOMES = {Accepted: "accepted", Refused: "refused", NotSent: "not_sent", Unknown: "unknown"}
 EVENTS = {

@@ -13,14 +13,14 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.controls import store as controls
-from service.gateway import BrokerProfile, RequestKind, Unknown
+from service.gateway import BrokerProfile, RequestKind
 from service.orders import send_store, whole
 from service.orders.advance import Cause, Step, step, write_steps
 from service.orders.model import Request, RequestState
-from service.orders.outcome import answered, claimed, with_request
+from service.orders.outcome import SENDER_LOST, answered, claimed, with_request
 from service.orders.whole import Whole
 
-SENDER, LOST = "presumed", "sender-lost"
+SENDER = "presumed"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Presumption:
     def _presumed(self, known: Whole, request: Request, n: int) -> Step:
         """Sent at any time since it was queued, with no answer."""
         sent = claimed(known.order, request, request.queued_at)
-        sent = answered(sent, Unknown(LOST), LOST, self.now)
+        sent = answered(sent, SENDER_LOST, SENDER_LOST.reason, self.now)
         cause = Cause("request.presumed_sent", {"cl_ord_id": sent.cl_ord_id, "kind": sent.kind, "attempt": n})
         profile = self.profile(known.order.broker)
         return step(known, cause, profile=profile, now=self.now, moved=with_request(known.order, sent))

@@ -73,12 +73,12 @@ def read(reading: Reading, requests: Sequence[Request], reports: Iterable[Known]
         elif report.exec_type is ExecType.REJECTED:
             _read_rejected(reading, requests, report)
         elif not reading.seen.again(report):
-            meant = as_meant(report)
+            meant = _as_meant(report)
             _read_report(reading, meant)
             _read_shown(reading, requests, meant)
 
 
-def as_meant(report: ExecutionReport) -> ExecutionReport:
+def _as_meant(report: ExecutionReport) -> ExecutionReport:
     """A cancellation that leaves something open, by LeavesQty and OrdStatus both, is the broker's change of the quantity."""
     part = report.exec_type is ExecType.CANCELED and report.ord_status in UNHELD and report.leaves_quantity
     return replace(report, exec_type=ExecType.RESTATED) if part else report

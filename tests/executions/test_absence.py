@@ -29,13 +29,6 @@ async def life(database: Database, worker_database: Database, database_urls: Dat
     return Life(database, worker_database, database_urls, clock, await make_world(database_urls.superuser))
 
 
-async def lost(life: Life, key: str = "lost") -> UUID:
-    order_id = await life.submit(key=key)
-    life.gateway.answers = [Unknown("read-timeout")]
-    await life.dispatch()
-    return order_id
-
-
 async def known(life: Life, **given: Any) -> UUID:
     """An order that the broker acknowledged as 1001, of other terms than the one that gets lost."""
     order_id = await life.submit(key="known", **({"quantity": 3} | given))
@@ -60,7 +53,7 @@ async def last_step(life: Life, order_id: UUID) -> tuple[bool, bool, str]:
 async def test_p17_a_list_that_lacks_an_order_the_broker_has_proves_no_absence(life: Life) -> None:
     """Else a list that came back empty would have an order closed as never sent that trades at the broker."""
     await known(life)
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.moment = AFTER_THE_DAY
     assert await look(life) is Shown.NOTHING
     assert await last_step(life, order_id) == (False, False, "lacks-known-order")
@@ -81,7 +74,7 @@ async def test_p18_a_list_that_lacks_a_live_order_has_not_shown_the_account(life
 async def test_p13_p18_a_strangers_order_that_a_list_lacks_shuts_no_gate_and_leaves_absence_unproven(life: Life) -> None:
     await look(life, row(life, order_number="7001"))
     life.clock.advance(timedelta(minutes=2))
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.moment = AFTER_THE_DAY
     assert await look(life) is Shown.ALL
     assert await last_step(life, order_id) == (False, False, "lacks-known-order")
@@ -114,7 +107,7 @@ async def test_p03_an_unknown_amendment_is_not_absent_from_a_list_without_its_or
     ids=["side", "instrument", "number", "a cancellation of nobody's order"],
 )
 async def test_p03_a_row_that_cannot_be_read_is_not_provably_another_order(life: Life, unread: Any, complete: bool) -> None:
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.moment = AFTER_THE_DAY
     await look(life, row(life, **unread))
     assert await last_step(life, order_id) == (complete, False, MAYBE if complete else "missing-field")
@@ -122,7 +115,7 @@ async def test_p03_a_row_that_cannot_be_read_is_not_provably_another_order(life:
 
 
 async def test_p03_an_unreadable_row_with_other_terms_is_not_it(life: Life) -> None:
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.moment = AFTER_THE_DAY
     await look(life, row(life, side=None, quantity=11), row(life, instrument=UNREAD, side=Side.SELL))
     assert await last_step(life, order_id) == (True, True, "not listed")
@@ -130,7 +123,7 @@ async def test_p03_an_unreadable_row_with_other_terms_is_not_it(life: Life) -> N
 
 async def test_p03_what_was_adopted_because_its_day_was_over_may_still_be_it(life: Life) -> None:
     """After midnight a row that could be ours is adopted as external; that gives it a name, and proves nothing."""
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.moment = AFTER_THE_DAY
     lowered = row(life, executed=7, quantity=7, order_number="7001")
     await look(life, lowered)
@@ -147,7 +140,7 @@ async def test_p03_what_was_adopted_before_it_was_sent_is_not_it(life: Life) -> 
     await look(life, row(life, order_number="7001"))
     assert len(await fetch(life.urls.superuser, "select 1 from external_order where number = '7001'")) == 1
     life.clock.advance(timedelta(seconds=10))
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.moment = AFTER_THE_DAY
     await look(life, row(life, order_number="7001"))
     assert await last_step(life, order_id) == (True, True, "not listed")
@@ -155,7 +148,7 @@ async def test_p03_what_was_adopted_before_it_was_sent_is_not_it(life: Life) -> 
 
 async def test_p03_a_later_list_that_may_show_it_takes_the_place_of_one_that_did_not(life: Life) -> None:
     """Proposed on the first, and shown by the second before another person looked."""
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.moment = AFTER_THE_DAY
     await look(life)
     answer = await proposed(life, order_id, life.world.manager)

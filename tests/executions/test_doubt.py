@@ -69,14 +69,6 @@ def sweeper(life: Life, *answers: Sequence[OrderRow] | str) -> tuple[Sweeper, In
     return Sweeper(replace(life.applier, gateway=prepared)), gateway
 
 
-async def lost(life: Life) -> UUID:
-    """An order whose answer never came."""
-    order_id = await life.submit()
-    life.gateway.answers = [Unknown("read-timeout")]
-    await life.dispatch()
-    return order_id
-
-
 async def seen(life: Life, order_id: UUID) -> Any:
     """The order as its manager sees it."""
     async with life.app.transaction(books=life.world.manager.user_id) as connection:
@@ -117,7 +109,7 @@ def slug(answer: Answer) -> str:
 
 async def finally_absent(life: Life) -> UUID:
     """An order nobody knows about, its day over and its final inquiry without it."""
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.moment = AFTER_THE_DAY
     asking, _ = sweeper(life, [])
     assert await asking.sweep() == 1
@@ -128,7 +120,7 @@ async def finally_absent(life: Life) -> UUID:
 
 
 async def test_p03_a_report_is_waited_for_then_the_resend_is_asked_for_then_somebody_inquires(life: Life) -> None:
-    order_id = await lost(life)
+    order_id = await life.lost()
     pokes: list[str] = []
     asking, gateway = sweeper(life, [])
     asking.applier = replace(asking.applier, poke=pokes.append)
@@ -151,7 +143,7 @@ async def test_p03_a_report_is_waited_for_then_the_resend_is_asked_for_then_some
 
 
 async def test_p03_an_incomplete_inquiry_proves_nothing_even_after_the_day(life: Life) -> None:
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.moment = AFTER_THE_DAY
     asking, _ = sweeper(life, "http-500")
     for _ in range(3):
@@ -166,7 +158,7 @@ async def test_p03_an_incomplete_inquiry_proves_nothing_even_after_the_day(life:
 
 
 async def test_p03_a_row_settles_it_and_says_by_which_inquiry(life: Life) -> None:
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.advance(timedelta(seconds=5))
     asking, _ = sweeper(life, [row(life)])
     await asking.sweep()
@@ -178,7 +170,7 @@ async def test_p03_a_row_settles_it_and_says_by_which_inquiry(life: Life) -> Non
 
 @pytest.mark.parametrize("resent", [False, True], ids=["push", "resend"])
 async def test_p03_a_report_settles_it_and_says_whether_it_was_resent(life: Life, resent: bool) -> None:
-    await lost(life)
+    await life.lost()
     cl = life.gateway.sends[0].cl_ord_id
     await life.receive(ack(cl, possible_duplicate=resent))
     asking, _ = sweeper(life, [])
@@ -189,7 +181,7 @@ async def test_p03_a_report_settles_it_and_says_whether_it_was_resent(life: Life
 
 
 async def test_p03_two_rows_that_could_be_it_prove_neither_presence_nor_absence(life: Life) -> None:
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.moment = AFTER_THE_DAY
     asking, _ = sweeper(life, [row(life, order_number="7"), row(life, order_number="8")])
     await asking.sweep()
@@ -200,7 +192,7 @@ async def test_p03_two_rows_that_could_be_it_prove_neither_presence_nor_absence(
 
 async def test_p03_a_row_of_fewer_shares_proves_no_absence(life: Life) -> None:
     """A broker may have lowered the order, or list what was left of it."""
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.moment = AFTER_THE_DAY
     asking, _ = sweeper(life, [row(life, quantity=7)])
     await asking.sweep()
@@ -215,7 +207,7 @@ async def test_p03_a_row_of_fewer_shares_proves_no_absence(life: Life) -> None:
     ids=["quantity", "price", "side", "a-refused-cancellation"],
 )
 async def test_p03_a_row_with_other_terms_is_not_it(life: Life, changes: dict[str, Any]) -> None:
-    order_id = await lost(life)
+    order_id = await life.lost()
     life.clock.advance(timedelta(seconds=5))
     asking, _ = sweeper(life, [row(life, **changes)])
     await asking.sweep()
@@ -303,7 +295,7 @@ async def test_p03_two_people_close_it_and_what_was_held_is_free(life: Life) -> 
 
 
 async def test_p03_absence_counts_for_nothing_before_the_last_session_has_ended(life: Life) -> None:
-    order_id = await lost(life)
+    order_id = await life.lost()
     for at in ("15:31", "20:00"):
         life.clock.moment = AFTER_THE_DAY.replace(hour=int(at[:2]), minute=int(at[3:]))
         asking, _ = sweeper(life, [])
@@ -317,7 +309,7 @@ async def test_p03_absence_counts_for_nothing_before_the_last_session_has_ended(
 
 async def test_p03_a_day_that_the_exchange_closed_after_an_order_was_sent_ends_at_midnight(life: Life) -> None:
     """Its list of closed days is read every half hour. What waits for evidence is still asked about, and can be closed."""
-    order_id = await lost(life)
+    order_id = await life.lost()
     async with life.worker.transaction() as connection:
         await close_days(connection, [TODAY], known_since=TODAY, source="test")
     for at, final in (AFTER_THE_DAY, False), (AFTER_THE_DAY.replace(hour=0, minute=1) + timedelta(days=1), True):
@@ -359,7 +351,7 @@ async def test_p03_what_a_report_has_shown_cannot_be_closed(life: Life) -> None:
 @pytest.mark.parametrize("ord_status", ["8", "A"])
 async def test_p03_who_refuses_to_cancel_an_order_he_does_not_know_has_not_shown_it(life: Life, ord_status: str) -> None:
     """Else whoever tried the cancellation that `what_now` names could never have the order closed."""
-    order_id = await lost(life)
+    order_id = await life.lost()
     await life.cancel(order_id, "c1")
     await life.dispatch()
     new, cancel = (one.cl_ord_id for one in life.gateway.sends)
@@ -378,7 +370,7 @@ async def test_p03_who_refuses_to_cancel_an_order_he_does_not_know_has_not_shown
 
 
 async def test_p03_who_refuses_to_cancel_an_order_as_executed_has_shown_it(life: Life) -> None:
-    order_id = await lost(life)
+    order_id = await life.lost()
     await life.cancel(order_id, "c1")
     await life.dispatch()
     new, cancel = (one.cl_ord_id for one in life.gateway.sends)
@@ -475,7 +467,7 @@ async def test_p08_a_refused_cancellation_is_looked_into_and_never_repeated_by_u
 
 async def test_i07_no_try_turns_unknown_into_a_verdict(life: Life) -> None:
     """Whatever is asked, in any order, only evidence moves the request."""
-    order_id = await lost(life)
+    order_id = await life.lost()
     for answer in ([], "timeout", "page-repeated", []):
         life.clock.advance(timedelta(hours=3))
         asking, _ = sweeper(life, answer)
@@ -508,7 +500,7 @@ async def test_p12_the_status_page_names_an_order_whose_day_is_over_and_whose_en
 
 
 async def test_p03_the_status_page_counts_what_waits_for_a_second_person(life: Life) -> None:
-    order_id = await lost(life)
+    order_id = await life.lost()
 
     async def left() -> dict[str, dict[str, int]]:
         return {}

@@ -58,6 +58,13 @@ class Life:
         assert answer.status == 201, answer.body
         return UUID(orjson.loads(answer.body)["id"])
 
+    async def lost(self, **changes: Any) -> UUID:
+        """An order whose answer never came."""
+        order_id = await self.submit(**changes)
+        self.gateway.answers = [Unknown("read-timeout")]
+        await self.dispatch()
+        return order_id
+
     async def queue(self, *, cancels: bool) -> int:
         """A new order that waits, or a cancellation of one that went out; the sends so far."""
         order_id = await self.submit()

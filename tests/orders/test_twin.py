@@ -58,13 +58,6 @@ async def life(database: Database, worker_database: Database, database_urls: Dat
     return Life(database, worker_database, database_urls, clock, await make_world(database_urls.superuser))
 
 
-async def lost(life: Life, key: str = "k1") -> UUID:
-    order_id = await life.submit(key=key)
-    life.gateway.answers = [Unknown("read-timeout")]
-    await life.dispatch()
-    return order_id
-
-
 async def states(life: Life) -> list[tuple[str, str | None]]:
     rows = await fetch(life.urls.superuser, "select state, reason from order_request order by cl_ord_id")
     return [(one["state"], one["reason"]) for one in rows]
@@ -82,7 +75,7 @@ async def test_p05_a_twin_queued_before_the_first_became_unknown_is_not_claimed(
 
 async def test_p05_the_database_refuses_a_twin_that_no_check_saw(life: Life) -> None:
     """The read of the submission and the second look of the claim are passed over: the table itself still refuses."""
-    await lost(life)
+    await life.lost()
     row = (
         "insert into order_request (id, order_id, broker, kind, number, cl_ord_id, quantity, price, state, send_by, queued_at)"
         " values (gen_random_uuid(), $1, $2, 'new', 1, 'TWIN', 10, 70000, 'queued', now(), now())"
@@ -206,7 +199,7 @@ async def allow(life: Life, order_id: UUID, *, confirm: bool = True) -> None:
 
 
 async def test_p05_two_people_let_one_twin_pass_and_no_second(life: Life) -> None:
-    first = await lost(life)
+    first = await life.lost()
     assert (await place(life.app, life.clock, life.world, key="before")).status == 409
     await allow(life, first)
     results = await asyncio.gather(*[place(life.app, life.clock, life.world, key=f"twin-{one}") for one in range(4)])
@@ -222,7 +215,7 @@ async def test_p05_two_people_let_one_twin_pass_and_no_second(life: Life) -> Non
 
 async def test_p05_a_permission_that_is_being_used_lets_nobody_else_pass(life: Life) -> None:
     """Both read that it is unused; the second waits for the first one's commit, and is refused."""
-    first = await lost(life)
+    first = await life.lost()
     other = await life.submit(key="k2", quantity=11)
     await allow(life, first)
     using = await asyncpg.connect(life.urls.superuser)
@@ -239,15 +232,15 @@ async def test_p05_a_permission_that_is_being_used_lets_nobody_else_pass(life: L
 
 
 async def test_p05_a_declined_permission_lets_nobody_pass(life: Life) -> None:
-    await allow(life, await lost(life), confirm=False)
+    await allow(life, await life.lost(), confirm=False)
     assert (await place(life.app, life.clock, life.world, key="k2")).status == 409
 
 
 async def test_p05_each_unknown_twin_needs_its_own_permission(life: Life) -> None:
     """The permitted twin becomes unknown as well: the third needs leave for both."""
-    first = await lost(life)
+    first = await life.lost()
     await allow(life, first)
-    second = await lost(life, "k2")
+    second = await life.lost(key="k2")
     assert len(life.gateway.sends) == 2
     assert (await place(life.app, life.clock, life.world, key="k3")).status == 409
     await allow(life, second)
